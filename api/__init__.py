@@ -1,0 +1,1 @@
+"""What users see: resources and statuses as pydantic models. No I/O, no vendor library."""

@@ -1,0 +1,189 @@
+"""The ``Cluster`` resource: everything that describes a guest cluster, so that it can be rebuilt from it."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from api.model import ApiModel, DnsLabel, LabelKey, LabelValue
+from api.network import NetworkSpec
+
+API_VERSION: Final = "giantnetes.io/v1alpha1"
+MAX_MACHINES = 200
+"""Machines of one cluster: bounded by the history of one operation, see docs/limits.md."""
+
+Provider = Literal["local", "simulated"]
+
+
+class MachineSize(ApiModel):
+    """What a machine has."""
+
+    cpus: int = Field(default=2, ge=1, le=64, description="Virtual CPU cores.")
+    memory_mib: int = Field(default=4096, ge=512, le=524288, alias="memoryMiB", description="Memory in MiB.")
+
+
+class ControlPlaneSpec(ApiModel):
+    """The machines that run etcd, the API server, the controller manager and the scheduler."""
+
+    replicas: Literal[1, 3] = Field(
+        default=1, description="1, or 3 for an etcd that survives the loss of one member."
+    )
+    machine: MachineSize = Field(default_factory=MachineSize)
+
+
+class Taint(ApiModel):
+    """A taint that a node registers with."""
+
+    key: LabelKey
+    value: LabelValue = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+
+
+class NodePool(ApiModel):
+    """Machines of one kind that run workloads."""
+
+    name: DnsLabel = Field(max_length=20, description="Name of the pool; nodes are called NAME-1, NAME-2 ...")
+    replicas: int = Field(default=1, ge=0, le=100, description="How many nodes.")
+    min: int = Field(default=0, ge=0, le=100, description="Lower bound of replicas.")
+    max: int = Field(default=100, ge=0, le=100, description="Upper bound of replicas.")
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=32)
+    taints: list[Taint] = Field(default_factory=list, max_length=16)
+    machine: MachineSize = Field(default_factory=MachineSize)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if not self.min <= self.replicas <= self.max:
+            raise ValueError(f"replicas {self.replicas} is outside of min {self.min} and max {self.max}")
+        reserved = [key for key in self.labels if _reserved_label(key)]
+        if reserved:
+            raise ValueError(f"labels {', '.join(reserved)}: the kubernetes.io and k8s.io prefixes are reserved")
+        return self
+
+
+def _reserved_label(key: str) -> bool:
+    """Say whether NodeRestriction would refuse the label from a kubelet (Kubernetes: admission controllers)."""
+    prefix = key.partition("/")[0] if "/" in key else ""
+    if prefix in {"node.kubernetes.io", "kubelet.kubernetes.io"} or prefix.endswith(
+        (".node.kubernetes.io", ".kubelet.kubernetes.io")
+    ):
+        return False
+    return prefix in {"kubernetes.io", "k8s.io"} or prefix.endswith((".kubernetes.io", ".k8s.io"))
+
+
+class CertificatesSpec(ApiModel):
+    """How long certificates of machines live, and when they are renewed."""
+
+    leaf_ttl_hours: int = Field(
+        default=720, ge=24, le=720, alias="leafTTLHours", description="Lifetime of a machine's certificates."
+    )
+    rotation_time: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
+        default="03:00", description="Time of day, UTC, at which they are renewed."
+    )
+
+
+class OidcSpec(ApiModel):
+    """Logging in with an OpenID Connect issuer (kube-apiserver's --oidc-* flags)."""
+
+    issuer_url: Annotated[str, StringConstraints(pattern=r"^https://\S+$", max_length=500)] = Field(
+        alias="issuerURL", description="Issuer, https only."
+    )
+    client_id: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=200)] = Field(alias="clientID")
+    username_claim: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "sub"
+    username_prefix: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "oidc:"
+    groups_claim: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "groups"
+    groups_prefix: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "oidc:"
+
+    @model_validator(mode="after")
+    def _prefixes(self) -> Self:
+        for prefix in (self.username_prefix, self.groups_prefix):
+            if "system:".startswith(prefix) or prefix.startswith("system:"):
+                raise ValueError(f"prefix {prefix!r} would let the issuer name system: users or groups")
+        return self
+
+
+class AuditSpec(ApiModel):
+    """What the API server writes down."""
+
+    level: Literal["Metadata", "Request"] = Field(
+        default="Metadata", description="Metadata, or Request for the bodies of changes (never of secrets)."
+    )
+    max_age_days: int = Field(default=7, ge=1, le=365)
+    max_size_mib: int = Field(default=50, ge=1, le=1024, alias="maxSizeMiB")
+
+
+class ApiServerSpec(ApiModel):
+    """Options of the API server that a user may set."""
+
+    feature_gates: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{1,62}$")], bool] = Field(
+        default_factory=dict, max_length=32
+    )
+    oidc: OidcSpec | None = None
+    audit: AuditSpec = Field(default_factory=AuditSpec)
+
+
+class IngressConfig(ApiModel):
+    """Settings of the ingress controller."""
+
+    replicas: int = Field(default=2, ge=1, le=10)
+    http_node_port: int = Field(default=30080, ge=30000, le=32767)
+    https_node_port: int = Field(default=30443, ge=30000, le=32767)
+
+    @model_validator(mode="after")
+    def _ports(self) -> Self:
+        if self.http_node_port == self.https_node_port:
+            raise ValueError("httpNodePort and httpsNodePort must differ")
+        return self
+
+
+class IngressSpec(ApiModel):
+    """The ingress controller."""
+
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")] = Field(
+        description="One of the versions that the release lists."
+    )
+    config: IngressConfig = Field(default_factory=IngressConfig)
+
+
+class ClusterSpec(ApiModel):
+    """The desired state of a guest cluster."""
+
+    provider: Provider = Field(description="Where machines come from.")
+    site: DnsLabel = Field(default="default", description="The place whose queues and Vault are used.")
+    owner: DnsLabel = Field(description="The organisation that the cluster belongs to.")
+    release: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+-\d+$")] = Field(
+        description="Frozen set of component versions, such as 1.37.2-1."
+    )
+    ingress: IngressSpec | None = None
+    control_plane: ControlPlaneSpec = Field(default_factory=ControlPlaneSpec)
+    node_pools: list[NodePool] = Field(default_factory=list, max_length=10)
+    network: NetworkSpec = Field(default_factory=NetworkSpec)
+    certificates: CertificatesSpec = Field(default_factory=CertificatesSpec)
+    api_server: ApiServerSpec = Field(default_factory=ApiServerSpec)
+
+    @model_validator(mode="after")
+    def _pools(self) -> Self:
+        names = [pool.name for pool in self.node_pools]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"nodePools: the name {', '.join(twice)} is used more than once")
+        machines = self.control_plane.replicas + sum(pool.replicas for pool in self.node_pools)
+        if machines > MAX_MACHINES:
+            raise ValueError(f"{machines} machines: a cluster may have at most {MAX_MACHINES}")
+        return self
+
+
+class ObjectMeta(ApiModel):
+    """Name of a resource. The uid and generation are Kubernetes' own where the resource lives there."""
+
+    name: DnsLabel = Field(description="Name of the cluster, at most 40 characters.")
+    namespace: DnsLabel = Field(default="default")
+    uid: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{8,36}$")] | None = None
+    generation: int = Field(default=1, ge=1)
+
+
+class Cluster(ApiModel):
+    """A guest cluster."""
+
+    api_version: Literal["giantnetes.io/v1alpha1"] = API_VERSION
+    kind: Literal["Cluster"] = "Cluster"
+    metadata: ObjectMeta
+    spec: ClusterSpec

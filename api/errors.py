@@ -1,0 +1,95 @@
+"""Error codes: whose fault an error is, whether it is tried again, what to do next."""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Stable names; programs and alerts may match on them. Their meaning is in ``ERRORS``."""
+
+    INVALID_SPEC = "InvalidSpec"
+    UNKNOWN_RELEASE = "UnknownRelease"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    NAME_CONFLICT = "NameConflict"
+    BINARIES_MISSING = "BinariesMissing"
+    CAPACITY = "Capacity"
+    DISK_FULL = "DiskFull"
+    ADDRESS_IN_USE = "AddressInUse"
+    VAULT_SEALED = "VaultSealed"
+    VAULT_UNAVAILABLE = "VaultUnavailable"
+    VAULT_DENIED = "VaultDenied"
+    PROVIDER_UNAVAILABLE = "ProviderUnavailable"
+    MACHINE_FAILED = "MachineFailed"
+    MACHINE_NOT_READY = "MachineNotReady"
+    API_NOT_READY = "ApiNotReady"
+    API_DENIED = "ApiDenied"
+    NODES_NOT_READY = "NodesNotReady"
+    VERIFICATION_FAILED = "VerificationFailed"
+    CLUSTER_DELETED = "ClusterDeleted"
+    NOT_GONE = "NotGone"
+    INTERNAL = "Internal"
+
+
+class ErrorInfo:
+    """What an error code means.
+
+    ``fault`` is one of configuration, quota, capacity, operator, provider, ours; ``retryable`` says whether
+    the step is tried again by itself; ``hint`` tells a person what to do next.
+    """
+
+    __slots__ = ("fault", "hint", "retryable")
+
+    def __init__(self, fault: str, hint: str, *, retryable: bool) -> None:
+        self.fault, self.hint, self.retryable = fault, hint, retryable
+
+
+ERRORS: dict[ErrorCode, ErrorInfo] = {
+    ErrorCode.INVALID_SPEC: ErrorInfo(
+        "configuration", "correct the named fields and apply again", retryable=False
+    ),
+    ErrorCode.UNKNOWN_RELEASE: ErrorInfo(
+        "configuration", "choose one of the releases in deploy/releases", retryable=False
+    ),
+    ErrorCode.QUOTA_EXCEEDED: ErrorInfo(
+        "quota", "delete a cluster of this owner, or ask for more", retryable=False
+    ),
+    ErrorCode.NAME_CONFLICT: ErrorInfo("configuration", "choose another name or namespace", retryable=False),
+    ErrorCode.BINARIES_MISSING: ErrorInfo(
+        "operator", "run `just binaries RELEASE` on the machine of the worker", retryable=True
+    ),
+    ErrorCode.CAPACITY: ErrorInfo("capacity", "free some, or ask for less", retryable=True),
+    ErrorCode.DISK_FULL: ErrorInfo(
+        "operator", "free space on the named disk; the step goes on by itself", retryable=True
+    ),
+    ErrorCode.ADDRESS_IN_USE: ErrorInfo(
+        "operator", "end the process that holds the address; the step goes on by itself", retryable=True
+    ),
+    ErrorCode.VAULT_SEALED: ErrorInfo("operator", "unseal Vault; the step goes on by itself", retryable=True),
+    ErrorCode.VAULT_UNAVAILABLE: ErrorInfo(
+        "operator", "look at Vault's process and log; the step goes on by itself", retryable=True
+    ),
+    ErrorCode.VAULT_DENIED: ErrorInfo(
+        "operator", "compare the worker's Vault policies with deploy/stack/policies", retryable=True
+    ),
+    ErrorCode.PROVIDER_UNAVAILABLE: ErrorInfo(
+        "provider", "look at the provider's process and log; the step goes on by itself", retryable=True
+    ),
+    ErrorCode.MACHINE_FAILED: ErrorInfo("ours", "read the machine's log: g8s logs NAME MACHINE", retryable=True),
+    ErrorCode.MACHINE_NOT_READY: ErrorInfo(
+        "provider", "wait, or read the log: g8s logs NAME MACHINE", retryable=True
+    ),
+    ErrorCode.API_NOT_READY: ErrorInfo(
+        "ours", "read the API server's log: g8s logs NAME MACHINE kube-apiserver", retryable=True
+    ),
+    ErrorCode.API_DENIED: ErrorInfo(
+        "ours", "look at the cluster's RBAC; someone may have changed it", retryable=True
+    ),
+    ErrorCode.NODES_NOT_READY: ErrorInfo(
+        "ours", "read the kubelet's log: g8s logs NAME MACHINE kubelet", retryable=True
+    ),
+    ErrorCode.VERIFICATION_FAILED: ErrorInfo("ours", "look at the named object with kubectl", retryable=True),
+    ErrorCode.CLUSTER_DELETED: ErrorInfo(
+        "configuration", "start a cluster of the same name again", retryable=False
+    ),
+    ErrorCode.NOT_GONE: ErrorInfo("provider", "see what is left: g8s leftovers", retryable=True),
+    ErrorCode.INTERNAL: ErrorInfo("ours", "report it with the workflow's history", retryable=True),
+}

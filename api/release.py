@@ -1,0 +1,47 @@
+"""The ``Release``: a frozen, named set of component versions with digests."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from api.model import ApiModel
+
+Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+GoSum = Annotated[str, StringConstraints(pattern=r"^h1:[A-Za-z0-9+/]{43}=$")]
+
+
+class BinaryPart(ApiModel):
+    """Programs of one project, pinned by the checksum database entry of its Go module.
+
+    ``sum`` is the module's go.sum line (golang.org/ref/mod#go-sum-files): what a build from source is
+    checked against. ``sha256`` holds digests of official binaries by file name, where they are known.
+    """
+
+    version: Version
+    module: str
+    sum: GoSum
+    sha256: dict[str, Sha256] = Field(default_factory=dict)
+
+
+class Image(ApiModel):
+    """A container image by name and version; its digest where the image is pulled from a registry."""
+
+    name: str
+    version: Version
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+
+
+class Release(ApiModel):
+    """What a cluster is made of. Never changed once published: a change is another release."""
+
+    api_version: Literal["giantnetes.io/v1alpha1"] = "giantnetes.io/v1alpha1"
+    kind: Literal["Release"] = "Release"
+    name: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+-\d+$")]
+    kubernetes: BinaryPart
+    etcd: BinaryPart
+    node_templates: Literal["v1"] = Field(description="Version of the files and services in nodes/.")
+    pause: Image
+    coredns: Image
+    kube_proxy: Image
+    ingress: list[Image] = Field(min_length=1, description="Ingress controllers to choose from.")

@@ -1,0 +1,1 @@
+"""What workflows and activities say to each other: names, requests, results, the provider port."""

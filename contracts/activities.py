@@ -1,0 +1,26 @@
+"""Names of activities. They are public API: histories and other workers refer to them for ever."""
+
+PLAN_OPERATION = "PlanOperation"
+
+CLAIM = "Claim"
+ENSURE_AUTHORITY = "EnsureAuthority"
+ENSURE_SECRETS = "EnsureSecrets"
+SIGN_CERTIFICATES = "SignCertificates"
+SEAL_SECRETS = "SealSecrets"
+SIGN_USER_CERTIFICATE = "SignUserCertificate"
+DELETE_AUTHORITIES = "DeleteAuthorities"
+DELETE_SECRETS = "DeleteSecrets"
+RELEASE_CLAIMS = "ReleaseClaims"
+LIST_VAULT_LEFTOVERS = "ListVaultLeftovers"
+
+ENSURE_ENDPOINT = "EnsureEndpoint"
+BOOT_MACHINE = "BootMachine"
+INSTALL_MACHINE = "InstallMachine"
+DELETE_MACHINES = "DeleteMachines"
+LIST_MACHINE_LEFTOVERS = "ListMachineLeftovers"
+
+AWAIT_API = "AwaitApi"
+ENSURE_ACCESS = "EnsureAccess"
+ENSURE_ADDONS = "EnsureAddons"
+AWAIT_NODES = "AwaitNodes"
+VERIFY_CLUSTER = "VerifyCluster"

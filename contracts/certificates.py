@@ -1,0 +1,231 @@
+"""Every certificate of a cluster, in one table that code, documentation and tests share.
+
+Sources: Kubernetes, "PKI certificates and requirements"; for the components' own serving certificates, the
+flags ``--tls-cert-file`` of kube-controller-manager and kube-scheduler; for the aggregation layer, "Configure
+the Aggregation Layer". Where Kubernetes' page gives ``system:masters`` it also allows a narrower group, which
+is taken here: bound by RBAC in the step "Access".
+"""
+
+from dataclasses import dataclass
+from enum import Flag, auto
+
+from contracts.context import ClusterContext
+from contracts.machines import MachinePlan, MachineRole
+from contracts.vault import Authority
+
+CLUSTER_ADMINS = "giantnetes:cluster-admins"
+"""Group of our own administrators in a guest cluster, bound to cluster-admin."""
+
+KUBELET_API_ADMINS = "giantnetes:kubelet-api-admins"
+"""Group of the API server towards kubelets, bound to system:kubelet-api-admin."""
+
+MASTERS = "system:masters"
+"""Kubernetes' group that no RBAC rule can restrict; used once per cluster, to bind the groups above."""
+
+
+class Usage(Flag):
+    """Extended key usages (RFC 5280, section 4.2.1.12)."""
+
+    SERVER = auto()
+    CLIENT = auto()
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A kind of certificate.
+
+    ``holder`` is the role of the machine that makes its key, None for certificates of people and workers.
+    ``common_name`` and ``dns`` may hold ``{machine}`` and ``{domain}``. ``addresses`` names what goes into
+    the IP SANs: ``machine``, ``endpoint``, ``service``, ``loopback``. ``serves`` and ``used_at`` say where it
+    is presented, for the documentation and the matrix test.
+    """
+
+    name: str
+    authority: Authority
+    common_name: str
+    usage: Usage
+    holder: MachineRole | None
+    purpose: str
+    organization: str = ""
+    dns: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+    def subject(self, machine: str) -> str:
+        """Return the common name for the machine called ``machine``."""
+        return self.common_name.format(machine=machine)
+
+    def dns_names(self, cluster: ClusterContext, machine: MachinePlan) -> list[str]:
+        """Return the DNS SANs for a machine."""
+        domain = cluster.spec.network.cluster_domain
+        return [name.format(machine=machine.name, domain=domain) for name in self.dns]
+
+    def ip_addresses(self, cluster: ClusterContext, machine: MachinePlan) -> list[str]:
+        """Return the IP SANs for a machine."""
+        known = {
+            "machine": cluster.address(machine.host),
+            "endpoint": cluster.address(cluster.endpoint_host),
+            "service": cluster.service_address,
+            "loopback": "127.0.0.1",
+        }
+        return sorted({known[kind] for kind in self.addresses})
+
+
+_API_NAMES = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.{domain}",
+    "localhost",
+    "{machine}",
+)
+_CP, _NODE = MachineRole.CONTROL_PLANE, MachineRole.NODE
+_BOTH = Usage.SERVER | Usage.CLIENT
+
+CERTIFICATES: dict[str, Certificate] = {
+    certificate.name: certificate
+    for certificate in (
+        Certificate(
+            "kube-apiserver",
+            Authority.KUBERNETES,
+            "kube-apiserver",
+            Usage.SERVER,
+            _CP,
+            "serves the Kubernetes API",
+            dns=_API_NAMES,
+            addresses=("machine", "endpoint", "service", "loopback"),
+        ),
+        Certificate(
+            "kube-apiserver-kubelet-client",
+            Authority.KUBERNETES,
+            "kube-apiserver-kubelet-client",
+            Usage.CLIENT,
+            _CP,
+            "the API server towards kubelets",
+            organization=KUBELET_API_ADMINS,
+        ),
+        Certificate(
+            "kube-controller-manager",
+            Authority.KUBERNETES,
+            "system:kube-controller-manager",
+            Usage.CLIENT,
+            _CP,
+            "the controller manager towards the API",
+        ),
+        Certificate(
+            "kube-controller-manager-serving",
+            Authority.KUBERNETES,
+            "kube-controller-manager",
+            Usage.SERVER,
+            _CP,
+            "serves the controller manager's health and metrics",
+            dns=("localhost", "{machine}"),
+            addresses=("machine", "loopback"),
+        ),
+        Certificate(
+            "kube-scheduler",
+            Authority.KUBERNETES,
+            "system:kube-scheduler",
+            Usage.CLIENT,
+            _CP,
+            "the scheduler towards the API",
+        ),
+        Certificate(
+            "kube-scheduler-serving",
+            Authority.KUBERNETES,
+            "kube-scheduler",
+            Usage.SERVER,
+            _CP,
+            "serves the scheduler's health and metrics",
+            dns=("localhost", "{machine}"),
+            addresses=("machine", "loopback"),
+        ),
+        Certificate(
+            "etcd-server",
+            Authority.ETCD,
+            "kube-etcd",
+            _BOTH,
+            _CP,
+            "serves etcd; also a client, of itself, for etcd's HTTP gateway",
+            dns=("localhost", "{machine}"),
+            addresses=("machine", "loopback"),
+        ),
+        Certificate(
+            "etcd-peer",
+            Authority.ETCD,
+            "kube-etcd-peer",
+            _BOTH,
+            _CP,
+            "between etcd members",
+            dns=("localhost", "{machine}"),
+            addresses=("machine", "loopback"),
+        ),
+        Certificate(
+            "etcd-healthcheck-client",
+            Authority.ETCD,
+            "kube-etcd-healthcheck-client",
+            Usage.CLIENT,
+            None,
+            "our probes and verification towards etcd",
+        ),
+        Certificate(
+            "kube-apiserver-etcd-client",
+            Authority.ETCD,
+            "kube-apiserver-etcd-client",
+            Usage.CLIENT,
+            _CP,
+            "the API server towards etcd",
+        ),
+        Certificate(
+            "front-proxy-client",
+            Authority.FRONT_PROXY,
+            "front-proxy-client",
+            Usage.CLIENT,
+            _CP,
+            "the API server towards aggregated API servers",
+        ),
+        Certificate(
+            "kubelet",
+            Authority.KUBERNETES,
+            "system:node:{machine}",
+            Usage.SERVER,
+            _NODE,
+            "serves the kubelet's API",
+            organization="system:nodes",
+            dns=("{machine}",),
+            addresses=("machine",),
+        ),
+        Certificate(
+            "kubelet-client",
+            Authority.KUBERNETES,
+            "system:node:{machine}",
+            Usage.CLIENT,
+            _NODE,
+            "the kubelet towards the API",
+            organization="system:nodes",
+        ),
+        Certificate(
+            "admin",
+            Authority.KUBERNETES,
+            "kubernetes-admin",
+            Usage.CLIENT,
+            None,
+            "our activities towards the API",
+            organization=CLUSTER_ADMINS,
+        ),
+        Certificate(
+            "super-admin",
+            Authority.KUBERNETES,
+            "kubernetes-super-admin",
+            Usage.CLIENT,
+            None,
+            "binds the two groups above, once, before any binding exists",
+            organization=MASTERS,
+        ),
+    )
+}
+"""All certificates by name. Certificates of people are made on request and have no fixed name."""
+
+
+def held_by(role: MachineRole) -> list[Certificate]:
+    """Return the certificates whose keys are made on machines of a role."""
+    return [certificate for certificate in CERTIFICATES.values() if certificate.holder is role]

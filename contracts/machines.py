@@ -1,0 +1,181 @@
+"""Machines, and the port that a provider of machines fulfils."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import Field
+
+from api.cluster import MachineSize, Taint
+from contracts.context import ClusterContext
+from contracts.model import WireModel
+
+REQUESTS_COMMAND = ["giantnetes-machine", "requests"]
+"""Prints the machine's ``MachineRequests`` as JSON; fails while it has not booted."""
+
+INSTALL_COMMAND = ["giantnetes-machine", "install"]
+"""Takes over what lies in ``INCOMING``: opens the sealed secrets, switches directories, starts services."""
+
+INCOMING = "incoming"
+"""Folder, below the machine's state, that files are written to: certificates and sealed secrets."""
+
+SEALED = "sealed.p7m"
+"""The file in ``INCOMING`` with the CMS envelope (RFC 5652), PEM: a JSON object of file name to text."""
+
+
+class MachineRole(StrEnum):
+    """What a machine does."""
+
+    CONTROL_PLANE = "control-plane"
+    NODE = "node"
+
+
+class MachinePlan(WireModel):
+    """A machine to be. ``host`` is its host number in the machine network; ``pool`` is empty for slots."""
+
+    name: str
+    role: MachineRole
+    host: int
+    pool: str = ""
+    size: MachineSize = Field(default_factory=MachineSize)
+    labels: dict[str, str] = Field(default_factory=dict)
+    taints: list[Taint] = Field(default_factory=list)
+
+
+class MachineRequest(WireModel):
+    """Asks for one machine of one cluster. ``machines`` lists the control plane slots, for etcd's members."""
+
+    cluster: ClusterContext
+    machine: MachinePlan
+    slots: list[MachinePlan] = Field(default_factory=list)
+
+
+class MachineFacts(WireModel):
+    """What identifies a machine that exists: the instance id proves which machine a request came from."""
+
+    name: str
+    instance_id: str
+    address: str
+    created: bool = False
+
+
+class MachineState(StrEnum):
+    """What a provider sees of a machine."""
+
+    ABSENT = "absent"
+    BOOTING = "booting"
+    UP = "up"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class MachineObservation(WireModel):
+    """A look at a machine. ``services`` maps a service's name to running, stopped or failed."""
+
+    name: str
+    state: MachineState
+    instance_id: str = ""
+    services: dict[str, str] = Field(default_factory=dict)
+
+
+class MachineRequests(WireModel):
+    """Public keys of a booted machine.
+
+    ``requests`` maps certificate names to PKCS #10 requests (RFC 2986, PEM, empty subject) for which the
+    machine holds no valid certificate of the planned kind; ``sealing_certificate`` (PEM, self-signed, RSA)
+    is what secrets are sealed to, empty when the machine needs none or has them.
+    """
+
+    instance_id: str
+    requests: dict[str, str] = Field(default_factory=dict)
+    sealing_certificate: str = ""
+
+
+class InstallRequest(WireModel):
+    """Files for a machine's incoming folder, by name: certificates and ciphertext, never a secret."""
+
+    cluster: ClusterContext
+    machine: MachinePlan
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+class EndpointRequest(WireModel):
+    """Asks for one address in front of the control plane slots."""
+
+    cluster: ClusterContext
+    slots: list[MachinePlan]
+
+
+class ClusterReference(WireModel):
+    """A cluster by the id that everything of it is tagged with."""
+
+    cluster_id: str
+    namespace: str = ""
+    name: str = ""
+
+
+class CommandResult(WireModel):
+    """Result of a command on a machine."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+class Leftover(WireModel):
+    """Something that exists outside: its kind, its name, and the cluster id that it is tagged with."""
+
+    kind: str
+    name: str
+    cluster_id: str
+
+
+class Leftovers(WireModel):
+    """What was found."""
+
+    items: list[Leftover] = Field(default_factory=list)
+
+
+class Provider(Protocol):
+    """Where machines come from. Every method is idempotent and raises only ``contracts.errors.StepError``.
+
+    Everything that a provider makes is tagged with the cluster id and found again by it. ``delete_all``
+    leaves a tombstone, so that a late ``ensure`` of the same cluster id is refused (``ClusterDeleted``).
+    """
+
+    def ensure_endpoint(self, cluster: ClusterContext, slots: list[MachinePlan]) -> None:
+        """Make the API's address answer for the slots. Nothing to do for one slot."""
+        ...
+
+    def ensure_machine(
+        self, cluster: ClusterContext, machine: MachinePlan, slots: list[MachinePlan]
+    ) -> MachineFacts:
+        """Make the machine exist and boot; return without waiting for the boot."""
+        ...
+
+    def observe_machine(self, cluster_id: str, name: str) -> MachineObservation:
+        """Look at one machine."""
+        ...
+
+    def fence_machine(self, cluster_id: str, name: str) -> None:
+        """Stop the machine, and return only when it has been seen stopped. Its volumes stay."""
+        ...
+
+    def delete_machine(self, cluster_id: str, name: str) -> None:
+        """Fence the machine and destroy it with its state; a control plane slot's etcd volume stays."""
+        ...
+
+    def write_files(self, cluster_id: str, name: str, files: dict[str, str]) -> None:
+        """Write files (name to text, mode 0600) into the machine's incoming folder."""
+        ...
+
+    def run_command(self, cluster_id: str, name: str, command: list[str]) -> CommandResult:
+        """Run a command on the machine, for at most 60 seconds."""
+        ...
+
+    def delete_all(self, cluster_id: str) -> None:
+        """Destroy everything of the cluster: machines, endpoint, volumes."""
+        ...
+
+    def list_left(self, cluster_id: str = "") -> list[Leftover]:
+        """List what exists of one cluster, or of all."""
+        ...

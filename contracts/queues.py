@@ -1,0 +1,24 @@
+"""Task queues: one for workflows, and one for each outside system of each site."""
+
+CLUSTERS = "clusters"
+"""Workflows. Everything else hangs on a site, so that a customer's own data centre can be one."""
+
+
+def planning(site: str) -> str:
+    """Return the queue of planning activities."""
+    return f"{site}.planning"
+
+
+def vault(site: str) -> str:
+    """Return the queue of activities that run next to Vault."""
+    return f"{site}.vault"
+
+
+def provider(site: str, name: str) -> str:
+    """Return the queue of the activities of provider ``name``."""
+    return f"{site}.{name}"
+
+
+def kubernetes(site: str, provider_name: str) -> str:
+    """Return the queue of activities that speak to guest APIs; simulated machines serve none, so theirs is."""
+    return provider(site, provider_name) if provider_name == "simulated" else f"{site}.kubernetes"
