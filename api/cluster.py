@@ -165,6 +165,8 @@ class ClusterSpec(ApiModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"nodePools: the name {', '.join(twice)} is used more than once")
+        if "control-plane" in names:
+            raise ValueError("nodePools: the name control-plane is taken by the control plane")
         machines = self.control_plane.replicas + sum(pool.replicas for pool in self.node_pools)
         if machines > MAX_MACHINES:
             raise ValueError(f"{machines} machines: a cluster may have at most {MAX_MACHINES}")

@@ -3,6 +3,7 @@
 PLAN_OPERATION = "PlanOperation"
 
 CLAIM = "Claim"
+FIND_CLAIMS = "FindClaims"
 ENSURE_AUTHORITY = "EnsureAuthority"
 ENSURE_SECRETS = "EnsureSecrets"
 SIGN_CERTIFICATES = "SignCertificates"
@@ -24,3 +25,14 @@ ENSURE_ACCESS = "EnsureAccess"
 ENSURE_ADDONS = "EnsureAddons"
 AWAIT_NODES = "AwaitNodes"
 VERIFY_CLUSTER = "VerifyCluster"
+
+
+def activity_id(step: str, activity: str, subject: str, attempt: int) -> str:
+    """Return the id of one attempt of an activity: what the Web UI, histories and logs tell apart."""
+    return "/".join(part for part in (step, activity, subject) if part) + f"#{attempt}"
+
+
+def read_activity_id(identifier: str) -> tuple[str, int]:
+    """Return the step and the attempt in an id made by ``activity_id``; the id itself and 1 for others."""
+    head, _, attempt = identifier.rpartition("#")
+    return (head.partition("/")[0], int(attempt)) if head and attempt.isdigit() else (identifier, 1)

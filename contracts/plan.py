@@ -1,0 +1,61 @@
+"""A plan: an operation as data, made by ``planning`` in an activity and walked by a workflow."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from api.cluster import ClusterSpec
+from contracts.machines import MachinePlan
+from contracts.model import WireModel
+
+
+class StepKind(StrEnum):
+    """What a workflow knows how to do. Kinds are only ever added: plans are kept in histories."""
+
+    CLAIM = "claim"
+    AUTHORITIES = "authorities"
+    SECRETS = "secrets"
+    ENDPOINT = "endpoint"
+    BOOT = "boot"
+    CERTIFY = "certify"
+    API = "api"
+    ACCESS = "access"
+    ADDONS = "addons"
+    NODES = "nodes"
+    VERIFY = "verify"
+    FIND = "find"
+    REMOVE_MACHINES = "remove-machines"
+    REMOVE_AUTHORITIES = "remove-authorities"
+    REMOVE_SECRETS = "remove-secrets"
+    PROVE_GONE = "prove-gone"
+    RELEASE = "release"
+
+
+class Step(WireModel):
+    """One line of the checklist. ``needs`` names the steps that must be done before; ``group`` names machines."""
+
+    name: str
+    title: str
+    kind: StepKind
+    needs: list[str] = Field(default_factory=list)
+    group: str = ""
+
+
+class Plan(WireModel):
+    """An operation. ``groups`` holds its machines by group: control-plane, and each node pool's name."""
+
+    operation: str
+    reason: str
+    endpoint_host: int = 11
+    groups: dict[str, list[MachinePlan]] = Field(default_factory=dict)
+    steps: list[Step]
+
+
+class PlanRequest(WireModel):
+    """Asks what to do about a cluster. ``deleting`` asks for its end, whatever the spec says."""
+
+    namespace: str
+    name: str
+    cluster_id: str
+    spec: ClusterSpec
+    deleting: bool = False

@@ -1,0 +1,96 @@
+"""Workflows and their messages: names and models that people and the bridge use."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+from temporalio.common import SearchAttributeKey
+
+from api.cluster import Cluster, ClusterSpec
+from api.model import ApiModel
+from api.status import OperationRecord
+from contracts.context import ClusterContext
+from contracts.model import WireModel
+from contracts.plan import Plan
+
+CLUSTER = "Cluster"
+CREATE_CLUSTER = "CreateCluster"
+DELETE_CLUSTER = "DeleteCluster"
+
+CLUSTER_NAME = SearchAttributeKey.for_keyword("ClusterName")
+CLUSTER_OWNER = SearchAttributeKey.for_keyword("ClusterOwner")
+CLUSTER_PROVIDER = SearchAttributeKey.for_keyword("ClusterProvider")
+CLUSTER_PHASE = SearchAttributeKey.for_keyword("ClusterPhase")
+CLUSTER_RELEASE = SearchAttributeKey.for_keyword("ClusterRelease")
+SEARCH_ATTRIBUTES = (CLUSTER_NAME, CLUSTER_OWNER, CLUSTER_PROVIDER, CLUSTER_PHASE, CLUSTER_RELEASE)
+
+
+def workflow_id(namespace: str, name: str) -> str:
+    """Return the id of a cluster's entity workflow: one per name, so that nobody drives a cluster twice."""
+    return f"cluster/{namespace}/{name}"
+
+
+class Carried(WireModel):
+    """What an entity takes along when it continues as new."""
+
+    schema_version: int = 1
+    cluster_id: str
+    observed_generation: int
+    endpoint: str
+    context: ClusterContext
+    paused: bool = False
+    recent_operations: list[OperationRecord] = Field(default_factory=list)
+
+
+class ClusterInput(Cluster):
+    """Input of ``Cluster``: the resource as a user writes it. ``carried`` is set by the workflow alone."""
+
+    carried: Carried | None = None
+
+
+class ApplyRequest(ApiModel):
+    """Input of the update ``apply``: the newest desired state."""
+
+    uid: str | None = None
+    generation: Annotated[int, Field(ge=1)] | None = None
+    spec: ClusterSpec
+
+
+class Accepted(WireModel):
+    """Answer of the updates: what the cluster will do about it."""
+
+    message: str
+    generation: int = 0
+
+
+class Reason(ApiModel):
+    """Input of the updates ``delete``, ``retry``, ``pause``, ``resume`` and ``cancel``: a word for the record."""
+
+    reason: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class KubeconfigRequest(ApiModel):
+    """Input of the update ``kubeconfig``: a PKCS #10 request (PEM), of which only the public key counts."""
+
+    request: Annotated[str, StringConstraints(max_length=8192)]
+    user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._+-]{0,62}$")]
+    groups: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,62}$")]] = Field(
+        default_factory=list, max_length=16
+    )
+    ttl_seconds: int = Field(default=3600, ge=60, le=3600)
+    break_glass: bool = False
+
+
+class OperationInput(WireModel):
+    """Input of an operation: what to do, and to which cluster."""
+
+    context: ClusterContext
+    plan: Plan
+
+
+class OperationResult(WireModel):
+    """Result of an operation: the cluster as it is known now."""
+
+    context: ClusterContext
+    finished_at: datetime
+    message: str = ""

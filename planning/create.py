@@ -1,0 +1,117 @@
+"""The plan of a create: machines with their addresses, and steps with what each one waits for."""
+
+from itertools import count
+
+from api.cluster import ClusterSpec, NodePool
+from contracts.machines import MachinePlan, MachineRole
+from contracts.plan import Plan, Step, StepKind
+
+BALANCED_ENDPOINT_HOST = 10
+FIRST_SLOT_HOST = 11
+FIRST_NODE_HOST = 20
+CONTROL_PLANE = "control-plane"
+
+
+def plan_create(spec: ClusterSpec) -> Plan:
+    """Return the plan that makes, completes or adopts a cluster: every step ensures, so all three are one."""
+    return Plan(
+        operation="CreateCluster",
+        reason="the cluster is wanted and not known to be complete",
+        endpoint_host=BALANCED_ENDPOINT_HOST if spec.control_plane.replicas > 1 else FIRST_SLOT_HOST,
+        groups=machine_groups(spec),
+        steps=_steps(spec),
+    )
+
+
+def machine_groups(spec: ClusterSpec) -> dict[str, list[MachinePlan]]:
+    """Return all machines of a cluster by group; host numbers are unique and never move between kinds."""
+    slots = [
+        MachinePlan(
+            name=f"control-plane-{index + 1}",
+            role=MachineRole.CONTROL_PLANE,
+            host=FIRST_SLOT_HOST + index,
+            size=spec.control_plane.machine,
+        )
+        for index in range(spec.control_plane.replicas)
+    ]
+    hosts = count(FIRST_NODE_HOST)
+    pools = {
+        pool.name: [_node(pool, index + 1, next(hosts)) for index in range(pool.replicas)]
+        for pool in spec.node_pools
+    }
+    return {CONTROL_PLANE: slots, **pools}
+
+
+def _node(pool: NodePool, number: int, host: int) -> MachinePlan:
+    return MachinePlan(
+        name=f"{pool.name}-{number}",
+        role=MachineRole.NODE,
+        host=host,
+        pool=pool.name,
+        size=pool.machine,
+        labels={"giantnetes.io/pool": pool.name, **pool.labels},
+        taints=pool.taints,
+    )
+
+
+def _steps(spec: ClusterSpec) -> list[Step]:
+    pools = [pool.name for pool in spec.node_pools if pool.replicas]
+    steps = [
+        Step(name="claim", title="Claim id and addresses", kind=StepKind.CLAIM),
+        Step(name="authorities", title="Make certificate authorities", kind=StepKind.AUTHORITIES, needs=["claim"]),
+        Step(
+            name="secrets",
+            title="Make service account and encryption keys",
+            kind=StepKind.SECRETS,
+            needs=["claim"],
+        ),
+        _boot("control-plane", "Boot control plane machines"),
+        *(_boot(name, f"Boot nodes of pool {name}") for name in pools),
+        Step(
+            name="start-control-plane",
+            title="Certify and start the control plane",
+            kind=StepKind.CERTIFY,
+            needs=["authorities", "secrets", "boot-control-plane"],
+            group=CONTROL_PLANE,
+        ),
+        *(
+            Step(
+                name=f"start-{name}",
+                title=f"Certify and start nodes of pool {name}",
+                kind=StepKind.CERTIFY,
+                needs=["start-control-plane", f"boot-{name}"],
+                group=name,
+            )
+            for name in pools
+        ),
+        Step(name="api", title="Wait for the API", kind=StepKind.API, needs=_api_needs(spec)),
+        Step(name="access", title="Bind administrators", kind=StepKind.ACCESS, needs=["api"]),
+        Step(name="addons", title="Install add-ons", kind=StepKind.ADDONS, needs=["access"]),
+        *(
+            Step(
+                name=f"join-{name}",
+                title=f"Wait for nodes of pool {name}",
+                kind=StepKind.NODES,
+                needs=["access", f"start-{name}"],
+                group=name,
+            )
+            for name in pools
+        ),
+        Step(
+            name="verify",
+            title="Verify by using the cluster",
+            kind=StepKind.VERIFY,
+            needs=["addons", *(f"join-{name}" for name in pools)],
+        ),
+    ]
+    if spec.control_plane.replicas > 1:
+        steps.insert(3, Step(name="endpoint", title="Balance the API", kind=StepKind.ENDPOINT, needs=["claim"]))
+    return steps
+
+
+def _boot(group: str, title: str) -> Step:
+    return Step(name=f"boot-{group}", title=title, kind=StepKind.BOOT, needs=["claim"], group=group)
+
+
+def _api_needs(spec: ClusterSpec) -> list[str]:
+    return ["start-control-plane", "endpoint"] if spec.control_plane.replicas > 1 else ["start-control-plane"]

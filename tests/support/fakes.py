@@ -1,0 +1,152 @@
+"""Activities that answer from a script, for tests of workflows alone.
+
+The real ones are tested against real systems; here order, retries and compensation are under test.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from api.errors import ErrorCode
+from contracts import activities as names
+from contracts import queues
+from contracts.guest import GuestReport, GuestRequest
+from contracts.machines import (
+    ClusterReference,
+    EndpointRequest,
+    InstallRequest,
+    Leftover,
+    Leftovers,
+    MachineObservation,
+    MachineRequest,
+    MachineRequests,
+    MachineState,
+)
+from contracts.vault import (
+    AuthorityFacts,
+    AuthorityRequest,
+    ClaimRequest,
+    Claims,
+    SealedSecrets,
+    SealRequest,
+    SignedCertificates,
+    SigningRequest,
+    UserCertificate,
+    UserCertificateRequest,
+    VaultCleanup,
+)
+from activities.plans import plan_operation
+from workers.worker.wiring import Queue, workflow_queue
+
+
+class Script:
+    """What the fakes do: how often each activity fails, which ones hang, and what was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.failures: Counter[str] = Counter()
+        self.fatal: set[str] = set()
+        self.gates: dict[str, asyncio.Event] = {}
+        self.left: list[Leftover] = []
+        self.pinned = ""
+
+    def count(self, name: str) -> int:
+        """Return how often an activity was called."""
+        return sum(call == name for call in self.calls)
+
+    async def play(self, name: str) -> None:
+        """Record a call, then fail or hang if the script says so."""
+        self.calls.append(name)
+        if name in self.gates:
+            await self.gates[name].wait()
+        if self.failures[name]:
+            self.failures[name] -= 1
+            raise ApplicationError(f"{name} failed", type=ErrorCode.VAULT_UNAVAILABLE)
+        if name in self.fatal:
+            raise ApplicationError(f"{name} is impossible", type=ErrorCode.QUOTA_EXCEEDED, non_retryable=True)
+
+
+def fake_activities(script: Script) -> list[Callable[..., Any]]:
+    """Return one fake for every activity but planning, which is pure and used as it is."""
+
+    def answering(name: str, request_type: type, make: Callable[[Any], Any]) -> Callable[..., Any]:
+        async def run(request: Any) -> Any:
+            await script.play(name)
+            return make(request)
+
+        run.__annotations__["request"] = request_type
+        return activity.defn(name=name)(run)
+
+    def claims(request: ClaimRequest) -> Claims:
+        script.pinned = script.pinned or request.cluster.cluster_id
+        return Claims(cluster_id=script.pinned, machine_network="127.64.1.0/24")
+
+    def booted(request: MachineRequest) -> MachineRequests:
+        sealing = "certificate" if request.machine.role == "control-plane" else ""
+        return MachineRequests(instance_id="i", requests={"kubelet": "csr"}, sealing_certificate=sealing)
+
+    def leftovers(_: ClusterReference) -> Leftovers:
+        items, script.left = script.left, []
+        return Leftovers(items=items)
+
+    def user(request: UserCertificateRequest) -> UserCertificate:
+        return UserCertificate(
+            certificate=f"for {request.user}",
+            authority="ca",
+            endpoint=request.cluster.endpoint,
+            serial="1",
+            not_after="2030-01-01T00:00:00Z",
+        )
+
+    def observed(request: InstallRequest) -> MachineObservation:
+        return MachineObservation(name=request.machine.name, state=MachineState.UP)
+
+    return [
+        answering(names.CLAIM, ClaimRequest, claims),
+        answering(names.FIND_CLAIMS, ClaimRequest, claims),
+        answering(
+            names.ENSURE_AUTHORITY,
+            AuthorityRequest,
+            lambda request: AuthorityFacts(authority=request.authority, certificate="ca"),
+        ),
+        answering(names.ENSURE_SECRETS, ClaimRequest, lambda _: None),
+        answering(names.SIGN_CERTIFICATES, SigningRequest, lambda _: SignedCertificates(files={"kubelet.crt": "c"})),
+        answering(names.SEAL_SECRETS, SealRequest, lambda _: SealedSecrets(envelope="e")),
+        answering(names.SIGN_USER_CERTIFICATE, UserCertificateRequest, user),
+        *(
+            answering(name, VaultCleanup, lambda _: None)
+            for name in (names.DELETE_AUTHORITIES, names.DELETE_SECRETS, names.RELEASE_CLAIMS)
+        ),
+        answering(names.LIST_VAULT_LEFTOVERS, ClusterReference, leftovers),
+        answering(names.ENSURE_ENDPOINT, EndpointRequest, lambda _: None),
+        answering(names.BOOT_MACHINE, MachineRequest, booted),
+        answering(names.INSTALL_MACHINE, InstallRequest, observed),
+        answering(names.DELETE_MACHINES, ClusterReference, lambda _: None),
+        answering(names.LIST_MACHINE_LEFTOVERS, ClusterReference, leftovers),
+        *(
+            answering(name, GuestRequest, lambda _: GuestReport(message="fine"))
+            for name in (
+                names.AWAIT_API,
+                names.ENSURE_ACCESS,
+                names.ENSURE_ADDONS,
+                names.AWAIT_NODES,
+                names.VERIFY_CLUSTER,
+            )
+        ),
+    ]
+
+
+def fake_queues(script: Script) -> list[Queue]:
+    """Return all queues that a simulated cluster uses, served by the fakes."""
+    fakes = fake_activities(script)
+    site = "default"
+    return [
+        workflow_queue(),
+        Queue(queues.planning(site), [plan_operation]),
+        Queue(queues.vault(site), fakes),
+        Queue(queues.provider(site, "simulated"), fakes),
+    ]

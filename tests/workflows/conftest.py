@@ -1,0 +1,80 @@
+"""A worker with scripted activities, and a client that talks to clusters."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from api.status import ClusterStatus
+from contracts import queues
+from contracts.workflows import CLUSTER, Accepted, workflow_id
+from tests.support.fakes import Script, fake_queues
+from tests.support.resources import cluster_input
+from workers.worker.interceptors import ActivityBoundary
+from workers.worker.wiring import make_workers
+
+
+class Clusters:
+    """Starts and watches clusters as a client would."""
+
+    def __init__(self, client: Client, script: Script) -> None:
+        self.client = client
+        self.script = script
+
+    async def start(self, name: str, **spec: Any) -> WorkflowHandle[Any, str]:
+        """Start the entity workflow of a new cluster."""
+        return await self.client.start_workflow(
+            CLUSTER,
+            cluster_input(name, **spec),
+            id=workflow_id("default", name),
+            task_queue=queues.CLUSTERS,
+            result_type=str,
+        )
+
+    async def status(self, handle: WorkflowHandle[Any, str]) -> ClusterStatus:
+        """Ask a cluster for its status."""
+        return await handle.query("status", result_type=ClusterStatus)
+
+    async def until(
+        self, handle: WorkflowHandle[Any, str], wanted: Callable[[ClusterStatus], bool]
+    ) -> ClusterStatus:
+        """Wait until a cluster's status is as wanted; the test's own time limit ends a wait in vain."""
+        while not wanted(status := await self.status(handle)):
+            await asyncio.sleep(0.05)
+        return status
+
+    async def send(self, handle: WorkflowHandle[Any, str], update: str, **argument: Any) -> Accepted:
+        """Send an update."""
+        return await handle.execute_update(update, argument, result_type=Accepted)
+
+
+@pytest.fixture
+def script() -> Script:
+    """What the activities do in this test."""
+    return Script()
+
+
+@contextlib.asynccontextmanager
+async def served(environment: WorkflowEnvironment, script: Script) -> AsyncIterator[Clusters]:
+    async with contextlib.AsyncExitStack() as stack:
+        for worker in make_workers(environment.client, fake_queues(script), [ActivityBoundary()]):
+            await stack.enter_async_context(worker)
+        yield Clusters(environment.client, script)
+
+
+@pytest.fixture
+async def clusters(temporal: WorkflowEnvironment, script: Script) -> AsyncIterator[Clusters]:
+    """Clusters on the real server."""
+    async with served(temporal, script) as found:
+        yield found
+
+
+@pytest.fixture
+async def skipping_clusters(skipping: WorkflowEnvironment, script: Script) -> AsyncIterator[Clusters]:
+    """Clusters on the server that skips time."""
+    async with served(skipping, script) as found:
+        yield found

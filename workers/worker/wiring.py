@@ -1,0 +1,57 @@
+"""Which queue gets which workflows and activities. The one place that knows all implementations."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+
+from contracts import queues
+from workflows.cluster import ClusterWorkflow
+from workflows.create import CreateClusterWorkflow
+from workflows.delete import DeleteClusterWorkflow
+
+WORKFLOWS: list[type] = [ClusterWorkflow, CreateClusterWorkflow, DeleteClusterWorkflow]
+THREADS = 8
+"""Activities of one queue that run at the same time."""
+
+GRACE = timedelta(seconds=5)
+"""How long a stopping worker lets its activities end."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One task queue with what a worker does for it."""
+
+    name: str
+    activities: Sequence[Callable[..., Any]] = ()
+    workflows: Sequence[type] = field(default_factory=list)
+
+
+def workflow_queue() -> Queue:
+    """Return the queue of workflows."""
+    return Queue(queues.CLUSTERS, workflows=WORKFLOWS)
+
+
+def make_workers(client: Client, wanted: Sequence[Queue], interceptors: Sequence[Interceptor]) -> list[Worker]:
+    """Return one Temporal worker for each queue; ``run`` starts them."""
+    return [_worker(client, queue, interceptors) for queue in wanted]
+
+
+def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue.name,
+        workflows=list(queue.workflows),
+        activities=list(queue.activities),
+        activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix=queue.name) if queue.activities else None,
+        max_concurrent_activities=THREADS if queue.activities else None,
+        interceptors=list(interceptors),
+        graceful_shutdown_timeout=GRACE,
+        # Cancellations and throttled heartbeats travel at this pace.
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+    )

@@ -1,0 +1,48 @@
+"""The operation as Markdown, for the current details that the Web UI and `temporal workflow metadata` show."""
+
+from datetime import datetime
+
+from api.status import ClusterStatus, OperationStatus, StepState, StepStatus
+
+_MARKS = {StepState.WAITING: "⬜", StepState.RUNNING: "⏳", StepState.DONE: "✅", StepState.FAILED: "❌"}
+
+
+def cluster_details(status: ClusterStatus) -> str:
+    """Return the entity's details: a headline, and the checklist of the operation under way or the last one."""
+    head = f"**{status.phase}**" + (" (paused)" if status.paused else "")
+    facts = [f"`{status.namespace}/{status.name}`", f"id `{status.cluster_id}`"]
+    facts += [f"API {status.endpoint}"] if status.endpoint else []
+    lines = [f"{head} {', '.join(facts)}"]
+    if status.waiting_on:
+        lines.append(f"Waiting on: {status.waiting_on}")
+    if status.operation:
+        lines += ["", operation_details(status.operation)]
+    return "\n".join(lines)
+
+
+def operation_details(operation: OperationStatus) -> str:
+    """Return one operation as a headline and a checklist with duration, attempt, last error and next retry."""
+    done = sum(step.state is StepState.DONE for step in operation.steps)
+    outcome = operation.outcome or "under way"
+    took = _duration(operation.started_at, operation.finished_at)
+    lines = [f"### {operation.type}: {outcome}, {done}/{len(operation.steps)} steps{took}"]
+    lines += [_line(step) for step in operation.steps]
+    if operation.last_error:
+        lines.append(f"\n**{operation.last_error.code}**: {operation.last_error.message}")
+        lines.append(f"Next: {operation.last_error.hint}")
+    return "\n".join(lines)
+
+
+def _line(step: StepStatus) -> str:
+    line = f"- {_MARKS[step.state]} {step.title}{_duration(step.started_at, step.finished_at)}"
+    if step.attempt > 1:
+        line += f", attempt {step.attempt}"
+    if step.last_error and step.state is not StepState.DONE:
+        line += f": {step.last_error.code}: {step.last_error.message}"
+    if step.next_retry_time:
+        line += f" (next try {step.next_retry_time:%H:%M:%S} UTC)"
+    return line
+
+
+def _duration(start: datetime | None, end: datetime | None) -> str:
+    return f" ({(end - start).total_seconds():.1f} s)" if start and end else ""

@@ -1,0 +1,319 @@
+"""Cluster: the entity workflow of one guest cluster.
+
+Handlers only validate and record; one loop acts, so that nothing overlaps and no lock is needed. Operations
+are child workflows. The entity continues as new only while it is idle, never with a child or handler open.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+
+from api.errors import ErrorCode
+from api.status import ClusterStatus, ErrorStatus, OperationStatus, Phase
+from contracts import activities as names
+from contracts import queues
+from contracts.plan import Plan, PlanRequest
+from contracts.vault import UserCertificate, UserCertificateRequest
+from contracts.workflows import (
+    CLUSTER,
+    CLUSTER_NAME,
+    CLUSTER_OWNER,
+    CLUSTER_PHASE,
+    CLUSTER_PROVIDER,
+    CLUSTER_RELEASE,
+    Accepted,
+    ApplyRequest,
+    ClusterInput,
+    KubeconfigRequest,
+    OperationInput,
+    OperationResult,
+    Reason,
+    workflow_id,
+)
+from workflows import policies
+from workflows.checklist import cluster_details
+from workflows.children import Child
+from workflows.entity import Entity, new_entity, refusal
+from workflows.failures import error_status, is_cancelled
+
+
+@workflow.defn(name=CLUSTER)
+class ClusterWorkflow:
+    """One cluster, from its first wish to its end."""
+
+    @workflow.init
+    def __init__(self, start: ClusterInput) -> None:
+        """Take the resource; its messages may arrive before ``run`` does."""
+        uid = start.metadata.uid or str(workflow.uuid4())
+        self._entity: Entity = new_entity(start, "c" + uid.replace("-", "")[:11])
+        self._child: Child | None = None
+        self._start = start
+
+    @workflow.run
+    async def run(self, start: ClusterInput) -> str:
+        """Live until the cluster is deleted; returns one sentence about the end."""
+        expected = workflow_id(start.metadata.namespace, start.metadata.name)
+        if workflow.info().workflow_id != expected:
+            raise refusal(ErrorCode.INVALID_SPEC, f"metadata: this cluster's workflow id must be {expected}")
+        loop = asyncio.create_task(self._loop())
+        try:
+            return await asyncio.shield(loop)
+        except asyncio.CancelledError:
+            # A run is cancelled by a request or, with no reason given, because a worker evicts it.
+            if loop.done() or workflow.cancellation_reason() is None:
+                raise
+            self._entity.wishes.cancel = self._entity.wishes.cancelled_from_outside = True
+        return await loop
+
+    async def _loop(self) -> str:
+        self._show()
+        while True:
+            entity = self._entity
+            if entity.wishes.delete or (entity.wishes.cancel and not entity.created):
+                return await self._delete()
+            if not entity.created and entity.phase is not Phase.FAILED:
+                await self._create()
+            else:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Idle until somebody wants something; continue as new when it is time to, or a cancel was used up."""
+        wishes = self._entity.wishes
+        if wishes.cancel:
+            wishes.cancel = False
+            self._entity.waiting_on = ""
+        self._show()
+        await workflow.wait_condition(
+            lambda: wishes.delete or wishes.cancel or wishes.retry or self._should_continue_as_new()
+        )
+        if wishes.retry:
+            wishes.retry = False
+            if not self._entity.created:
+                self._entity.phase = Phase.PENDING
+        elif self._should_continue_as_new():
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            if not wishes.delete:
+                self._continue_as_new()
+
+    def _should_continue_as_new(self) -> bool:
+        used_up = self._entity.wishes.cancelled_from_outside and not self._entity.wishes.cancel
+        return self._entity.created and (used_up or workflow.info().is_continue_as_new_suggested())
+
+    def _continue_as_new(self) -> None:
+        update = {"carried": self._entity.carried()}
+        workflow.continue_as_new(self._start.model_copy(update=update))
+
+    async def _create(self) -> None:
+        self._enter(Phase.CREATING)
+        try:
+            plan = await self._plan(deleting=False)
+        except ApplicationError:
+            # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
+            self._enter(Phase.FAILED)
+            raise
+        self._entity.context = self._entity.context.model_copy(update={"endpoint_host": plan.endpoint_host})
+        result = await self._operate(plan)
+        if result:
+            self._entity.context = result.context
+        if result and not self._entity.wishes.cancel:
+            self._entity.endpoint = result.context.endpoint
+            self._entity.observed_generation = self._entity.generation
+            self._enter(Phase.RUNNING)
+        elif not self._entity.wishes.cancel and not self._entity.wishes.delete:
+            self._enter(Phase.FAILED)
+
+    async def _delete(self) -> str:
+        undone = not self._entity.wishes.delete
+        self._enter(Phase.DELETING)
+        while True:
+            result = await self._operate(await self._plan(deleting=True))
+            if result:
+                break
+            self._enter(Phase.FAILED)
+            await workflow.wait_condition(lambda: self._entity.wishes.retry)
+            self._entity.wishes.retry = False
+        self._enter(Phase.DELETED)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if undone and self._entity.wishes.cancelled_from_outside:
+            raise asyncio.CancelledError
+        return "the create was undone; nothing is left" if undone else "the cluster is deleted; nothing is left"
+
+    async def _plan(self, *, deleting: bool) -> Plan:
+        context = self._entity.context
+        request = PlanRequest(
+            namespace=context.namespace,
+            name=context.name,
+            cluster_id=context.cluster_id,
+            spec=context.spec,
+            deleting=deleting,
+        )
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                plan: Plan = await workflow.execute_activity(
+                    names.PLAN_OPERATION,
+                    request,
+                    result_type=Plan,
+                    task_queue=queues.planning(context.spec.site),
+                    start_to_close_timeout=policies.start_to_close(names.PLAN_OPERATION),
+                    schedule_to_start_timeout=policies.QUEUE_TIMEOUT,
+                    retry_policy=policies.ONE_ATTEMPT,
+                    summary="decide what to do",
+                )
+            except ActivityError as error:
+                described = error_status(error)
+                if not described.retryable:
+                    raise refusal(ErrorCode(described.code), described.message) from error
+                self._waits_on(described)
+                await workflow.sleep(policies.backoff(attempt), summary="plan again")
+            else:
+                return plan
+
+    async def _operate(self, plan: Plan) -> OperationResult | None:
+        """Run one operation as a child; None when it failed or was cancelled."""
+        context = self._entity.context
+        self._entity.waiting_on = ""
+        child = self._child = Child(plan.operation, OperationInput(context=context, plan=plan))
+        result = None
+        try:
+            result = await child.run(self._entity)
+        except ChildWorkflowError as error:
+            if not is_cancelled(error):
+                self._waits_on(error_status(error))
+        self._child = None
+        if self._entity.operation:
+            self._entity.record(self._entity.operation)
+        self._show()
+        return result
+
+    def _waits_on(self, error: ErrorStatus) -> None:
+        self._entity.waiting_on = f"{error.code}: {error.message}; {error.hint}"
+        self._show()
+
+    def _enter(self, phase: Phase) -> None:
+        self._entity.phase = phase
+        self._show()
+
+    def _show(self) -> None:
+        entity = self._entity
+        spec = entity.context.spec
+        workflow.set_current_details(cluster_details(entity.status()))
+        attributes = [
+            CLUSTER_NAME.value_set(entity.context.name),
+            CLUSTER_OWNER.value_set(spec.owner),
+            CLUSTER_PROVIDER.value_set(spec.provider),
+            CLUSTER_RELEASE.value_set(spec.release),
+            CLUSTER_PHASE.value_set(entity.phase),
+        ]
+        known = workflow.info().typed_search_attributes
+        changed = [update for update in attributes if known.get(update.key) != update.value]
+        if changed:
+            workflow.upsert_search_attributes(changed)
+
+    @workflow.signal
+    def progress(self, operation: OperationStatus) -> None:
+        """Take a child's report. Not for people."""
+        self._entity.operation = operation
+        self._show()
+
+    @workflow.query(description="What the cluster is, does and waits for.")
+    def status(self) -> ClusterStatus:
+        """Return the status; needs a worker, as every query does."""
+        return self._entity.status()
+
+    @workflow.update(description="Apply a desired state: {spec, generation, uid}.")
+    def apply(self, request: ApplyRequest) -> Accepted:
+        """Record the newest desired state. A generation that is not newer changes nothing."""
+        entity = self._entity
+        entity.generation = max(entity.generation, request.generation or entity.generation)
+        if entity.created:
+            entity.observed_generation = entity.generation
+        return Accepted(message="nothing to change", generation=entity.generation)
+
+    @apply.validator
+    def check_apply(self, request: ApplyRequest) -> None:
+        """Refuse what can't be done, naming the fields."""
+        self._entity.check_apply(request)
+
+    @workflow.update(description="Delete the cluster and everything of it: {reason}.")
+    def delete(self, request: Reason) -> Accepted:
+        """Record that the cluster is not wanted any more; an operation under way is stopped at a safe point."""
+        workflow.logger.info("delete asked for", extra={"reason": request.reason})
+        self._entity.wishes.delete = True
+        return Accepted(message="the cluster will be deleted", generation=self._entity.generation)
+
+    @workflow.update(description="Try again now what failed or waits for its next attempt: {reason}.")
+    def retry(self, request: Reason) -> Accepted:
+        """Try again."""
+        del request
+        self._entity.wishes.retry = True
+        return Accepted(message="trying again")
+
+    @workflow.update(description="Start no further step until resume: {reason}.")
+    def pause(self, request: Reason) -> Accepted:
+        """Hold at the next safe point."""
+        del request
+        self._entity.wishes.paused = True
+        self._show()
+        return Accepted(message="no further step will start until resume")
+
+    @workflow.update(description="Go on after pause: {reason}.")
+    def resume(self, request: Reason) -> Accepted:
+        """Go on."""
+        del request
+        self._entity.wishes.paused = False
+        self._show()
+        return Accepted(message="going on")
+
+    @workflow.update(description="Stop the operation at a safe point; an unfinished create is undone: {reason}.")
+    def cancel(self, request: Reason) -> Accepted:
+        """Record the wish; a living cluster is never deleted by it."""
+        del request
+        self._entity.wishes.cancel = True
+        undo = not self._entity.created
+        return Accepted(message="the create will be undone" if undo else "the operation will be stopped")
+
+    @cancel.validator
+    def check_cancel(self, request: Reason) -> None:
+        """Refuse when there is nothing to cancel, or no way back."""
+        del request
+        if self._entity.wishes.delete:
+            raise refusal(ErrorCode.CLUSTER_DELETED, "a delete can't be cancelled")
+        if self._entity.created and self._child is None:
+            raise refusal(ErrorCode.NAME_CONFLICT, "no operation is under way; use delete to delete the cluster")
+
+    @workflow.update(description="Sign a client certificate: {request, user, groups, ttlSeconds, breakGlass}.")
+    async def kubeconfig(self, request: KubeconfigRequest) -> UserCertificate:
+        """Have a certificate signed for a named person, for an hour or less."""
+        context = self._entity.context
+        try:
+            certificate: UserCertificate = await workflow.execute_activity(
+                names.SIGN_USER_CERTIFICATE,
+                UserCertificateRequest(cluster=context, **request.model_dump()),
+                result_type=UserCertificate,
+                task_queue=queues.vault(context.spec.site),
+                start_to_close_timeout=policies.start_to_close(names.SIGN_USER_CERTIFICATE),
+                schedule_to_close_timeout=timedelta(seconds=30),
+                summary=f"certificate for {request.user}",
+            )
+        except ActivityError as error:
+            described = error_status(error)
+            raise refusal(ErrorCode(described.code), f"{described.message}; {described.hint}") from error
+        return certificate
+
+    @kubeconfig.validator
+    def check_kubeconfig(self, request: KubeconfigRequest) -> None:
+        """Refuse before the cluster lives, and privileged groups without the word for it."""
+        if not self._entity.created or self._entity.wishes.delete:
+            raise refusal(
+                ErrorCode.API_NOT_READY, f"the cluster is {self._entity.phase}, there is no API to log in to"
+            )
+        privileged = [group for group in request.groups if group.startswith(("system:", "giantnetes:"))]
+        if privileged and not request.break_glass:
+            raise refusal(
+                ErrorCode.INVALID_SPEC,
+                f"groups {', '.join(privileged)} are privileged: ask with breakGlass, which is recorded",
+            )

@@ -1,0 +1,131 @@
+"""What the ``Cluster`` workflow remembers: wishes that handlers record, and facts that its loop records."""
+
+from dataclasses import dataclass, field
+
+from temporalio.exceptions import ApplicationError
+
+from api.changes import unsupported_changes
+from api.errors import ErrorCode
+from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase
+from contracts.context import ClusterContext
+from contracts.workflows import ApplyRequest, Carried, ClusterInput
+
+RECENT_OPERATIONS = 10
+
+
+@dataclass
+class Wishes:
+    """What was asked for by messages and not yet done. Handlers write it, the loop takes it."""
+
+    delete: bool = False
+    cancel: bool = False
+    cancelled_from_outside: bool = False
+    retry: bool = False
+    paused: bool = False
+
+
+@dataclass
+class Entity:
+    """State of one cluster."""
+
+    context: ClusterContext
+    generation: int = 1
+    uid: str | None = None
+    observed_generation: int = 0
+    phase: Phase = Phase.PENDING
+    endpoint: str | None = None
+    waiting_on: str = ""
+    operation: OperationStatus | None = None
+    recent: list[OperationRecord] = field(default_factory=list)
+    wishes: Wishes = field(default_factory=Wishes)
+
+    @property
+    def created(self) -> bool:
+        """Whether a create has succeeded."""
+        return self.observed_generation > 0
+
+    def check_apply(self, request: ApplyRequest) -> None:
+        """Raise ``ApplicationError`` with every field that can't be changed, or why nothing can be applied."""
+        if self.wishes.delete:
+            raise refusal(
+                ErrorCode.NAME_CONFLICT, "the predecessor of this name is still being deleted; apply again later"
+            )
+        if request.uid and self.uid and request.uid != self.uid:
+            raise refusal(ErrorCode.NAME_CONFLICT, f"the name belongs to a cluster with uid {self.uid}")
+        fields = unsupported_changes(self.context.spec, request.spec)
+        if fields:
+            raise refusal(ErrorCode.INVALID_SPEC, f"can't be changed on a living cluster yet: {', '.join(fields)}")
+
+    def record(self, operation: OperationStatus) -> None:
+        """Keep an ended operation among the last ten."""
+        if operation.finished_at is None or operation.outcome is None:
+            return
+        message = operation.last_error.message if operation.last_error else ""
+        ended = OperationRecord(
+            id=operation.id,
+            type=operation.type,
+            started_at=operation.started_at,
+            finished_at=operation.finished_at,
+            outcome=operation.outcome,
+            message=message,
+        )
+        self.recent = [*self.recent, ended][-RECENT_OPERATIONS:]
+
+    def status(self) -> ClusterStatus:
+        """Return what the query ``status`` answers."""
+        spec = self.context.spec
+        return ClusterStatus(
+            name=self.context.name,
+            namespace=self.context.namespace,
+            cluster_id=self.context.cluster_id,
+            owner=spec.owner,
+            provider=spec.provider,
+            release=spec.release,
+            phase=self.phase,
+            paused=self.wishes.paused,
+            generation=self.generation,
+            observed_generation=self.observed_generation,
+            endpoint=self.endpoint,
+            operation=self.operation,
+            recent_operations=self.recent,
+            waiting_on=self.waiting_on,
+        )
+
+    def carried(self) -> Carried:
+        """Return what the next run needs; only between operations."""
+        return Carried(
+            cluster_id=self.context.cluster_id,
+            observed_generation=self.observed_generation,
+            endpoint=self.endpoint or "",
+            context=self.context,
+            paused=self.wishes.paused,
+            recent_operations=self.recent,
+        )
+
+
+def new_entity(start: ClusterInput, proposed_id: str) -> Entity:
+    """Return the state at the start of a run: of a new cluster, or as the run before left it."""
+    meta = start.metadata
+    entity = Entity(
+        context=ClusterContext(cluster_id=proposed_id, namespace=meta.namespace, name=meta.name, spec=start.spec),
+        generation=meta.generation,
+        uid=meta.uid,
+    )
+    if start.carried:
+        _restore(entity, start.carried)
+    return entity
+
+
+def refusal(code: ErrorCode, message: str) -> ApplicationError:
+    """Return the error that rejects a message."""
+    return ApplicationError(message, type=code, non_retryable=True)
+
+
+def _restore(entity: Entity, carried: Carried) -> None:
+    entity.context = carried.context
+    entity.observed_generation = carried.observed_generation
+    entity.generation = max(entity.generation, carried.observed_generation)
+    entity.endpoint = carried.endpoint or None
+    entity.recent = list(carried.recent_operations)
+    entity.wishes.paused = carried.paused
+    entity.phase = Phase.PAUSED if carried.paused else Phase.RUNNING

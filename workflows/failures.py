@@ -1,0 +1,62 @@
+"""Reading failures: from Temporal's exception chain to an error that people act on."""
+
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    ChildWorkflowError,
+    TimeoutType,
+)
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
+
+from api.errors import ERRORS, ErrorCode
+from api.status import ErrorStatus
+
+
+def error_status(error: BaseException) -> ErrorStatus:
+    """Describe the failure of an activity or a child workflow in one line, with what to do next."""
+    cause = error.cause if isinstance(error, ActivityError | ChildWorkflowError) else error
+    if isinstance(cause, TemporalTimeoutError):
+        return _timeout(error, cause)
+    if isinstance(cause, ApplicationError):
+        return _application(cause)
+    return ErrorStatus(
+        code=ErrorCode.INTERNAL,
+        message=_one_line(str(cause)),
+        retryable=True,
+        hint=ERRORS[ErrorCode.INTERNAL].hint,
+    )
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Say whether an activity or child ended because it was cancelled."""
+    return isinstance(error, ActivityError | ChildWorkflowError) and isinstance(error.cause, CancelledError)
+
+
+def _application(error: ApplicationError) -> ErrorStatus:
+    try:
+        code = ErrorCode(error.type or "")
+    except ValueError:
+        code = ErrorCode.INTERNAL
+    known = ERRORS[code]
+    return ErrorStatus(
+        code=code, message=_one_line(error.message), retryable=not error.non_retryable, hint=known.hint
+    )
+
+
+def _timeout(error: BaseException, cause: TemporalTimeoutError) -> ErrorStatus:
+    activity = error.activity_type if isinstance(error, ActivityError) else "activity"
+    if cause.type == TimeoutType.SCHEDULE_TO_START:
+        message = f"no worker took {activity} from its task queue"
+        hint = "start a worker for the queue; the step goes on by itself"
+    elif cause.type == TimeoutType.HEARTBEAT:
+        message = f"the worker went away during {activity}"
+        hint = "the step goes on by itself when a worker is there"
+    else:
+        message = f"{activity} did not end in time"
+        hint = "look at the worker's log; the step goes on by itself"
+    return ErrorStatus(code=ErrorCode.INTERNAL, message=message, retryable=True, hint=hint)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]

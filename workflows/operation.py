@@ -1,0 +1,223 @@
+"""Walking a plan: steps side by side where they don't need each other, each tried until it works.
+
+A workflow gives the walker one coroutine for each kind of step. Pause, retry and cancellation take effect
+between attempts; an activity that runs is always waited for, so that nothing overlaps with what comes next.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from api.errors import ErrorCode
+from api.status import ErrorStatus, OperationStatus, StepState, StepStatus
+from contracts.activities import activity_id
+from contracts.plan import Plan, Step, StepKind
+from workflows import policies
+from workflows.checklist import operation_details
+from workflows.failures import error_status, is_cancelled
+
+Result = TypeVar("Result")
+Runner = Callable[[Step], Awaitable[None]]
+
+PROGRESS_SIGNAL = "progress"
+
+
+class Operation:
+    """One plan being walked, with its status; made by a workflow in its ``__init__``."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Take a plan; nothing runs before ``walk``."""
+        self._plan = plan
+        self._paused = False
+        self._retries = 0
+        self._changed = False
+        self._over = False
+        self._cancelled = False
+        self._steps = {step.name: StepStatus(name=step.name, title=step.title) for step in plan.steps}
+        self.status = OperationStatus(
+            id=workflow.info().workflow_id,
+            type=plan.operation,
+            started_at=workflow.now(),
+            steps=list(self._steps.values()),
+        )
+
+    def pause(self) -> None:
+        """Start no further step or attempt until ``resume``."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+
+    def retry(self) -> None:
+        """Try again now what waits for its next attempt."""
+        self._retries += 1
+
+    async def walk(self, runners: Mapping[StepKind, Runner]) -> None:
+        """Run all steps.
+
+        Raises ``ApplicationError`` with the first final error once nothing more can run, and
+        ``asyncio.CancelledError`` when cancelled, after the running activities have ended.
+        """
+        reporter = asyncio.create_task(self._report())
+        steps = [asyncio.create_task(self._run(step, runners[step.kind])) for step in self._plan.steps]
+        try:
+            await workflow.wait_condition(lambda: all(step.done() for step in steps))
+        except asyncio.CancelledError:
+            if workflow.cancellation_reason() is None:
+                raise  # a worker evicts the run; nothing may be done any more
+            await self._cancel(steps)
+            await self._finish("Cancelled", reporter)
+            raise
+        await asyncio.gather(*steps)
+        await self._finish("Failed" if self.status.last_error else "Succeeded", reporter)
+        if self.status.last_error:
+            error = self.status.last_error
+            raise ApplicationError(error.message, type=error.code, non_retryable=True)
+
+    async def call(
+        self,
+        step: Step,
+        activity: str,
+        queue: str,
+        argument: Any,
+        result_type: type[Result],
+        *,
+        summary: str = "",
+    ) -> Result:
+        """Run one activity until it succeeds; failures are shown in the step's line.
+
+        ``summary`` tells attempts of one activity apart in the Web UI, such as a machine's name. Raises
+        ``ActivityError`` when the error is final.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            await workflow.wait_condition(lambda: not self._paused)
+            if self._cancelled:
+                # The activity before may have ended well in spite of the cancellation, which is then used up.
+                raise asyncio.CancelledError
+            try:
+                result: Result = await workflow.execute_activity(
+                    activity,
+                    argument,
+                    result_type=result_type,
+                    task_queue=queue,
+                    start_to_close_timeout=policies.start_to_close(activity),
+                    schedule_to_start_timeout=policies.QUEUE_TIMEOUT,
+                    heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
+                    retry_policy=policies.ONE_ATTEMPT,
+                    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                    activity_id=activity_id(step.name, activity, summary, attempt),
+                    summary=f"{step.title}: {summary}" if summary else step.title,
+                )
+            except ActivityError as error:
+                await self._failed(step, attempt, error)
+            else:
+                self._recovered(step)
+                return result
+
+    async def _run(self, step: Step, runner: Runner) -> None:
+        status = self._steps[step.name]
+        needs = [self._steps[name] for name in step.needs]
+        await workflow.wait_condition(
+            lambda: bool(self.status.last_error) or all(need.state is StepState.DONE for need in needs)
+        )
+        if self.status.last_error:
+            return
+        status.state, status.started_at, status.attempt = StepState.RUNNING, workflow.now(), 1
+        self._note()
+        try:
+            await runner(step)
+        except ActivityError as error:
+            if is_cancelled(error):
+                raise asyncio.CancelledError from error
+            self._final(status, error_status(error))
+        except ApplicationError as error:
+            self._final(status, error_status(error))
+        else:
+            status.state, status.finished_at = StepState.DONE, workflow.now()
+        self._note()
+
+    async def _failed(self, step: Step, attempt: int, error: ActivityError) -> None:
+        """Wait for the next attempt, or raise when there is to be none."""
+        if is_cancelled(error):
+            raise error
+        described = error_status(error)
+        if not described.retryable:
+            raise error
+        await self.hold(step, attempt, described)
+
+    async def hold(self, step: Step, attempt: int, error: ErrorStatus) -> None:
+        """Show that attempt ``attempt`` of a step failed, and wait until the next one is due or asked for."""
+        status = self._steps[step.name]
+        pause = policies.backoff(attempt)
+        status.last_error = error
+        status.attempt = max(status.attempt, attempt + 1)
+        status.next_retry_time = workflow.now() + pause
+        self._note()
+        await self._wait_for_retry(step, pause, error)
+        status.next_retry_time = None
+
+    async def _wait_for_retry(self, step: Step, pause: timedelta, error: ErrorStatus) -> None:
+        asked = self._retries
+        try:
+            await workflow.wait_condition(
+                lambda: self._retries > asked,
+                timeout=pause,
+                timeout_summary=f"{step.title}: next attempt after {error.code}",
+            )
+        except TimeoutError:
+            return
+
+    def _recovered(self, step: Step) -> None:
+        status = self._steps[step.name]
+        if status.last_error:
+            status.last_error = None
+            self._note()
+
+    def _final(self, status: StepStatus, error: ErrorStatus) -> None:
+        status.state, status.finished_at, status.last_error = StepState.FAILED, workflow.now(), error
+        if not self.status.last_error:
+            self.status.last_error = error
+
+    async def _finish(
+        self, outcome: Literal["Succeeded", "Failed", "Cancelled"], reporter: "asyncio.Task[None]"
+    ) -> None:
+        self.status.outcome = outcome
+        self.status.finished_at = workflow.now()
+        self._note()
+        self._over = True
+        await reporter
+
+    async def _cancel(self, steps: list["asyncio.Task[None]"]) -> None:
+        self._cancelled = True
+        for step in steps:
+            step.cancel()
+        await asyncio.gather(*steps, return_exceptions=True)
+
+    def _note(self) -> None:
+        workflow.set_current_details(operation_details(self.status))
+        self._changed = True
+
+    async def _report(self) -> None:
+        """Tell the parent, one signal at a time, so that a burst of changes becomes one message."""
+        parent = workflow.info().parent
+        if parent is None:
+            return
+        handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
+        while True:
+            await workflow.wait_condition(lambda: self._changed or self._over)
+            if not self._changed:
+                return
+            self._changed = False
+            await handle.signal(PROGRESS_SIGNAL, self.status)
+
+
+def internal(message: str) -> ApplicationError:
+    """Return a final error for what must not happen."""
+    return ApplicationError(message, type=ErrorCode.INTERNAL, non_retryable=True)
