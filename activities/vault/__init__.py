@@ -1,0 +1,62 @@
+"""Activities that run next to Vault: claims, certificate authorities, certificates, keys."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from activities.vault.authorities import Authorities
+from activities.vault.client import VaultClient
+from activities.vault.identity import Identities
+from activities.vault.leftovers import VaultLeftovers
+from activities.vault.registry import Registry
+from activities.vault.secrets import Secrets
+from activities.vault.signing import Signing
+from activities.vault.users import UserCertificates
+
+
+class Task(StrEnum):
+    """A login with a policy of its own (deploy/stack/policies) and an AppRole of the same name."""
+
+    MOUNT_ADMIN = "mount-admin"
+    SIGNER = "signer"
+    SEALER = "sealer"
+    REGISTRY = "registry"
+
+
+@dataclass(frozen=True)
+class VaultSettings:
+    """Where Vault is (a URL), and the folder with one login file for each task, ``<task>.json``."""
+
+    address: str
+    approle_dir: Path
+
+    def client(self, task: Task) -> VaultClient:
+        """Return a client of one task; it logs in with its first request."""
+        return VaultClient(self.address, self.approle_dir / f"{task}.json")
+
+
+def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
+    """Return the activities of the queue ``<site>.vault``, with one login for each task."""
+    admin, signer, sealer, registry = (settings.client(task) for task in Task)
+    authorities, claims = Authorities(admin), Registry(registry)
+    secrets = Secrets(sealer, admin)
+    return [
+        claims.claim,
+        claims.find,
+        claims.release,
+        authorities.ensure,
+        authorities.delete,
+        secrets.ensure,
+        secrets.seal,
+        secrets.delete,
+        Signing(signer).sign,
+        UserCertificates(admin, signer).sign,
+        VaultLeftovers(admin, registry).find,
+    ]
+
+
+def worker_identities(settings: VaultSettings) -> Identities:
+    """Return the source of our own client certificates; one for a process, as it keeps them in memory."""
+    return Identities(settings.client(Task.SIGNER))

@@ -1,0 +1,63 @@
+"""Where things of a cluster are kept in Vault. Policies in deploy/stack/policies name the same paths."""
+
+import re
+
+from api.errors import ErrorCode
+from contracts.errors import StepError
+from contracts.vault import Authority
+
+KV = "giantnetes"
+"""Mount of the KV engine, version 2."""
+
+CLUSTERS = "clusters"
+NETWORKS = "claims/network"
+SECRETS = "secrets"
+SERVICE_ACCOUNT = "service-account"
+ENCRYPTION = "encryption"
+AUTHORITIES = "pki"
+
+_SEGMENT = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def authority_mount(cluster_id: str, authority: Authority) -> str:
+    """Return the mount of one CA of a cluster."""
+    return f"{AUTHORITIES}/{_segment(cluster_id)}/{authority}"
+
+
+def authority_prefix(cluster_id: str) -> str:
+    """Return what the mounts of a cluster's CAs begin with; of all clusters' when the id is empty."""
+    return f"{AUTHORITIES}/{_segment(cluster_id)}/" if cluster_id else f"{AUTHORITIES}/"
+
+
+def registry_path(namespace: str, name: str) -> str:
+    """Return the KV path of a cluster's registry entry."""
+    return f"{CLUSTERS}/{_segment(namespace)}/{_segment(name)}"
+
+
+def network_path(network: str) -> str:
+    """Return the KV path of the claim on a machine network such as 127.64.7.0/24."""
+    return f"{NETWORKS}/{network.replace('/', '-')}"
+
+
+def network_of(key: str) -> str:
+    """Return the machine network that a key below ``NETWORKS`` stands for."""
+    return key.replace("-", "/")
+
+
+def secret_folder(cluster_id: str) -> str:
+    """Return the KV folder of a cluster's secrets."""
+    return f"{SECRETS}/{_segment(cluster_id)}"
+
+
+def secret_path(cluster_id: str, kind: str) -> str:
+    """Return the KV path of one of a cluster's secrets."""
+    return f"{secret_folder(cluster_id)}/{kind}"
+
+
+def _segment(value: str) -> str:
+    """Return one part of a path as it is; an id with a slash would reach into another cluster's things."""
+    if not _SEGMENT.fullmatch(value):
+        raise StepError(
+            ErrorCode.INVALID_SPEC, f"{value[:80]!r} can't be an id: use lower case letters, digits and dashes"
+        )
+    return value

@@ -1,0 +1,247 @@
+"""Which cluster a name stands for, and which machine network it holds.
+
+Both are create-if-absent records with check-and-set, and neither is ever removed: what is released is
+marked so. A removed record could be made again by a request that was lost on its way and came too late;
+a marked one refuses it. Every network that a cluster tries is written into its registry entry first, so the
+entry leads to all that the cluster may hold, whenever a worker dies.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+from pydantic import Field
+from pydantic.alias_generators import to_camel
+from temporalio import activity
+
+from activities.vault.client import Record
+from activities.vault.clock import Clock, utc_now
+from activities.vault.paths import network_path, registry_path
+from api.changes import unsupported_changes
+from api.cluster import ClusterSpec
+from api.errors import ErrorCode
+from contracts import activities as names
+from contracts.context import ClusterContext
+from contracts.errors import StepError
+from contracts.machines import ClusterReference
+from contracts.model import WireModel
+from contracts.vault import ClaimRequest, Claims, VaultCleanup
+from planning.claims import candidates, is_claimable, next_candidate
+
+log = structlog.get_logger(__name__)
+
+MAX_TRIES = 100
+"""Networks tried for one cluster: more conflicts than that mean that nearly all are taken."""
+
+_RACES = 5
+"""Times that a record is read anew because it was changed between reading and writing."""
+
+
+class Stored(WireModel, alias_generator=to_camel, populate_by_name=True):
+    """A value in the KV store, camelCase."""
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class RegistryEntry(Stored):
+    """What a name stands for. ``networks`` are all that were tried, the last one being the cluster's."""
+
+    cluster_id: str
+    owner: str
+    provider: str
+    release: str
+    spec: ClusterSpec
+    created_at: datetime
+    networks: list[str] = Field(min_length=1)
+    released_at: datetime | None = None
+
+
+class NetworkClaim(Stored):
+    """Who holds a machine network. ``owner`` is a cluster id."""
+
+    owner: str
+    claimed_at: datetime
+    released_at: datetime | None = None
+
+
+class Records(Protocol):
+    """The part of ``VaultClient`` that is needed here."""
+
+    def read(self, path: str) -> Record | None:
+        """Return the newest version, None when there is none."""
+        ...
+
+    def write(self, path: str, data: Mapping[str, Any], version: int) -> bool:
+        """Write when the newest version is ``version``; say whether it was."""
+        ...
+
+
+class Registry:
+    """Pins ids to names, claims networks and releases both, as the task ``registry``."""
+
+    def __init__(self, records: Records, now: Clock = utc_now) -> None:
+        """Use the login of ``registry``. ``now`` is the clock that the quarantine is measured with."""
+        self._records = records
+        self._now = now
+
+    @activity.defn(name=names.CLAIM)
+    def claim(self, request: ClaimRequest) -> Claims:
+        """Pin the cluster's id and claim a machine network, or find what was pinned and claimed before.
+
+        Raises ``StepError``: NameConflict when the name stands for a cluster of another owner or provider,
+        InvalidSpec with the fields in which the spec differs from that of the cluster found, ClusterDeleted
+        when this id has been deleted, Capacity when no network is free.
+        """
+        path = registry_path(request.cluster.namespace, request.cluster.name)
+        entry, version, adopted = self._pin(path, request.cluster)
+        for _ in range(MAX_TRIES):
+            network = entry.networks[-1]
+            if self._take(network, entry.cluster_id):
+                log.info("claimed", cluster_id=entry.cluster_id, network=network, adopted=adopted)
+                return Claims(cluster_id=entry.cluster_id, machine_network=network, adopted=adopted)
+            entry = self._intend_another(path, entry, version)
+            version += 1
+        raise StepError(ErrorCode.CAPACITY, f"no machine network is free after {MAX_TRIES} tries")
+
+    @activity.defn(name=names.FIND_CLAIMS)
+    def find(self, request: ClaimRequest) -> Claims:
+        """Return what is pinned for the name of this cluster; the proposed id when that is nothing of it.
+
+        A cluster of the same owner and provider is found whatever its spec, since a delete needs none.
+        """
+        cluster = request.cluster
+        found = self._entry(registry_path(cluster.namespace, cluster.name))
+        if found is None or found[0].released_at is not None or not _is_ours(found[0], cluster):
+            return Claims(cluster_id=cluster.cluster_id, machine_network="")
+        entry = found[0]
+        return Claims(cluster_id=entry.cluster_id, machine_network=entry.networks[-1], adopted=True)
+
+    @activity.defn(name=names.RELEASE_CLAIMS)
+    def release(self, request: VaultCleanup) -> None:
+        """Release what a cluster holds. A name that stands for another cluster by now is left alone."""
+        reference = request.cluster
+        path = registry_path(reference.namespace, reference.name)
+        for _ in range(_RACES):
+            found = self._entry(path)
+            if found is None or found[0].cluster_id != reference.cluster_id:
+                return
+            entry, version = found
+            for network in entry.networks:
+                self._release_network(network, entry.cluster_id)
+            released = entry.model_copy(update={"released_at": self._now()})
+            if entry.released_at is not None or self._records.write(path, released.as_data(), version):
+                log.info("claims released", cluster_id=entry.cluster_id, networks=entry.networks)
+                return
+        raise _changing(path)
+
+    def held(self, reference: ClusterReference) -> tuple[list[str], bool]:
+        """Return the networks that a cluster holds as its registry entry says, and whether that is live."""
+        found = self._entry(registry_path(reference.namespace, reference.name))
+        if found is None or found[0].cluster_id != reference.cluster_id:
+            return [], False
+        entry = found[0]
+        networks = [network for network in entry.networks if self.holder(network) == entry.cluster_id]
+        return networks, entry.released_at is None
+
+    def holder(self, network: str) -> str:
+        """Return the id of the cluster that holds a network, empty when none does."""
+        record = self._records.read(network_path(network))
+        claim = NetworkClaim.model_validate(record.data) if record else None
+        return claim.owner if claim and claim.released_at is None else ""
+
+    def pinned(self, namespace: str, name: str) -> str:
+        """Return the id that a name stands for, empty when it stands for none."""
+        found = self._entry(registry_path(namespace, name))
+        return found[0].cluster_id if found and found[0].released_at is None else ""
+
+    def _entry(self, path: str) -> tuple[RegistryEntry, int] | None:
+        record = self._records.read(path)
+        return (RegistryEntry.model_validate(record.data), record.version) if record else None
+
+    def _pin(self, path: str, cluster: ClusterContext) -> tuple[RegistryEntry, int, bool]:
+        found = self._entry(path)
+        if found is not None and found[0].released_at is None:
+            _check_adoptable(found[0], cluster)
+            return *found, True
+        if found is not None and found[0].cluster_id == cluster.cluster_id:
+            raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster.cluster_id} has been deleted")
+        entry, version = self._new_entry(cluster), found[1] if found else 0
+        if not self._records.write(path, entry.as_data(), version):
+            raise _changing(path)
+        return entry, version + 1, False
+
+    def _new_entry(self, cluster: ClusterContext) -> RegistryEntry:
+        return RegistryEntry(
+            cluster_id=cluster.cluster_id,
+            owner=cluster.spec.owner,
+            provider=cluster.spec.provider,
+            release=cluster.spec.release,
+            spec=cluster.spec,
+            created_at=self._now(),
+            networks=[next(candidates(cluster.cluster_id))],
+        )
+
+    def _intend_another(self, path: str, entry: RegistryEntry, version: int) -> RegistryEntry:
+        """Write down the next network before it is claimed."""
+        network = next_candidate(entry.cluster_id, entry.networks)
+        if network is None:
+            raise StepError(ErrorCode.CAPACITY, "no machine network is free")
+        entry = entry.model_copy(update={"networks": [*entry.networks, network]})
+        if not self._records.write(path, entry.as_data(), version):
+            raise _changing(path)
+        return entry
+
+    def _take(self, network: str, cluster_id: str) -> bool:
+        """Claim a network that nobody holds; say whether the cluster holds it now."""
+        path = network_path(network)
+        for _ in range(_RACES):
+            record = self._records.read(path)
+            held = NetworkClaim.model_validate(record.data) if record else None
+            if held and held.owner == cluster_id and held.released_at is None:
+                return True
+            if held and not is_claimable(held.released_at, self._now()):
+                return False
+            claim = NetworkClaim(owner=cluster_id, claimed_at=self._now())
+            if self._records.write(path, claim.as_data(), record.version if record else 0):
+                return True
+        raise _changing(path)
+
+    def _release_network(self, network: str, cluster_id: str) -> None:
+        """Mark a network as released, also one not claimed yet: that claim may be on its way still."""
+        path = network_path(network)
+        for _ in range(_RACES):
+            record = self._records.read(path)
+            claim = NetworkClaim.model_validate(record.data) if record else None
+            if claim and (claim.owner != cluster_id or claim.released_at):
+                return
+            claimed_at = claim.claimed_at if claim else self._now()
+            released = NetworkClaim(owner=cluster_id, claimed_at=claimed_at, released_at=self._now())
+            if self._records.write(path, released.as_data(), record.version if record else 0):
+                return
+        raise _changing(path)
+
+
+def _is_ours(entry: RegistryEntry, cluster: ClusterContext) -> bool:
+    """Say whether an entry is the cluster's: of its owner and provider, neither of which ever changes."""
+    return entry.owner == cluster.spec.owner and entry.provider == cluster.spec.provider
+
+
+def _check_adoptable(entry: RegistryEntry, cluster: ClusterContext) -> None:
+    """Raise ``StepError`` when the cluster that was found is not the one that was asked for."""
+    name = f"{cluster.namespace}/{cluster.name}"
+    if not _is_ours(entry, cluster):
+        raise StepError(
+            ErrorCode.NAME_CONFLICT, f"{name} is a cluster of owner {entry.owner} on provider {entry.provider}"
+        )
+    fields = unsupported_changes(entry.spec, cluster.spec)
+    if fields:
+        raise StepError(
+            ErrorCode.INVALID_SPEC, f"{name} exists and can't be changed by a new start: {', '.join(fields)}"
+        )
+
+
+def _changing(path: str) -> StepError:
+    return StepError(ErrorCode.VAULT_UNAVAILABLE, f"{path} is being changed by another attempt", retry_after=1)

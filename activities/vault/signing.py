@@ -1,0 +1,97 @@
+"""Certificates of machines."""
+
+from functools import partial
+
+import structlog
+from temporalio import activity
+
+from activities.vault.client import Signed, VaultClient
+from activities.vault.parallel import gather
+from activities.vault.paths import authority_mount
+from activities.vault.requests import check_request
+from api.errors import ErrorCode
+from contracts import activities as names
+from contracts.certificates import CERTIFICATES, Certificate
+from contracts.context import ClusterContext
+from contracts.errors import StepError
+from contracts.machines import MachineRole
+from contracts.vault import Authority, SignedCertificates, SigningRequest
+
+log = structlog.get_logger(__name__)
+
+AUTHORITIES_OF_ROLE = {
+    MachineRole.CONTROL_PLANE: tuple(Authority),
+    MachineRole.NODE: (Authority.KUBERNETES,),
+}
+"""The CAs whose certificates a machine needs: to check whom it speaks with."""
+
+
+class Signing:
+    """Signs what machines ask for, as the task ``signer``, which can change no role."""
+
+    def __init__(self, signer: VaultClient) -> None:
+        """Use the login of ``signer``."""
+        self._signer = signer
+
+    @activity.defn(name=names.SIGN_CERTIFICATES)
+    def sign(self, request: SigningRequest) -> SignedCertificates:
+        """Return the certificates that a machine asked for, and those of its CAs.
+
+        Raises ``StepError``: MachineFailed for a request that is unusable or not this machine's to make.
+        """
+        certificates = [_entitled(request, name) for name in request.requests]
+        authorities = AUTHORITIES_OF_ROLE[request.machine.role]
+        signed = gather([partial(self._sign, request, certificate) for certificate in certificates])
+        roots = gather(
+            [partial(read_authority, self._signer, request.cluster, authority) for authority in authorities]
+        )
+        log.info(
+            "certificates signed",
+            cluster_id=request.cluster.cluster_id,
+            machine=request.machine.name,
+            instance_id=request.instance_id,
+            serials={item.name: leaf.serial for item, leaf in zip(certificates, signed, strict=True)},
+        )
+        leaves = {f"{item.name}.crt": leaf.certificate for item, leaf in zip(certificates, signed, strict=True)}
+        anchors = {f"{item}-ca.crt": root for item, root in zip(authorities, roots, strict=True)}
+        return SignedCertificates(files={**leaves, **anchors})
+
+    def _sign(self, request: SigningRequest, certificate: Certificate) -> Signed:
+        cluster, machine = request.cluster, request.machine
+        return self._signer.sign(
+            authority_mount(cluster.cluster_id, certificate.authority),
+            certificate.name,
+            request.requests[certificate.name],
+            certificate.subject(machine.name),
+            {
+                "alt_names": ",".join(certificate.dns_names(cluster, machine)),
+                "ip_sans": ",".join(certificate.ip_addresses(cluster, machine)),
+                "exclude_cn_from_sans": True,
+            },
+        )
+
+
+def read_authority(signer: VaultClient, cluster: ClusterContext, authority: Authority) -> str:
+    """Return the certificate of a cluster's CA, PEM. Raises ``StepError`` Internal when it is not made yet."""
+    mount = authority_mount(cluster.cluster_id, authority)
+    certificate = signer.authority_certificate(mount)
+    if certificate is None:
+        raise StepError(ErrorCode.INTERNAL, f"Vault: there is no CA at {mount}: EnsureAuthority comes first")
+    return certificate
+
+
+def _entitled(request: SigningRequest, name: str) -> Certificate:
+    """Return the table's entry for a request, when this machine may make it and it is sound."""
+    machine = request.machine
+    certificate = CERTIFICATES.get(name)
+    if certificate is None or certificate.holder is not machine.role:
+        raise StepError(
+            ErrorCode.MACHINE_FAILED, f"{machine.name}, a {machine.role} machine, asked for {name[:80]!r}"
+        )
+    try:
+        check_request(request.requests[name])
+    except ValueError as error:
+        raise StepError(
+            ErrorCode.MACHINE_FAILED, f"{machine.name} sent a request for {name} that can't be signed: {error}"
+        ) from None
+    return certificate

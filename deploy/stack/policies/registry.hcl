@@ -1,0 +1,22 @@
+# Pins cluster ids to names and claims networks. Can remove no record: what is released is marked so.
+# Proven by tests/activities/vault/test_policies.py.
+
+path "giantnetes/data/clusters/+/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "giantnetes/metadata/clusters/" {
+  capabilities = ["list"]
+}
+
+path "giantnetes/metadata/clusters/+/" {
+  capabilities = ["list"]
+}
+
+path "giantnetes/data/claims/network/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "giantnetes/metadata/claims/network/" {
+  capabilities = ["list"]
+}

@@ -1,0 +1,104 @@
+"""Certificates of machines: which are signed, for whom, and which are refused."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from structlog.testing import capture_logs
+
+from api.errors import ErrorCode
+from contracts import activities as names
+from contracts.certificates import CERTIFICATES, held_by
+from contracts.context import ClusterContext
+from contracts.errors import StepError
+from contracts.machines import MachinePlan, MachineRole
+from contracts.vault import Authority, SignedCertificates, SigningRequest
+from tests.activities.vault.certs import alternative_names, greedy_request, new_key, parse, signing_request
+from tests.activities.vault.support import Vault, new_cluster
+
+SLOT = MachinePlan(name="control-plane-2", role=MachineRole.CONTROL_PLANE, host=12)
+NODE = MachinePlan(name="workers-1", role=MachineRole.NODE, host=20)
+
+
+def sign(vault: Vault, cluster: ClusterContext, machine: MachinePlan, requests: dict[str, str]) -> dict[str, str]:
+    request = SigningRequest(cluster=cluster, machine=machine, instance_id="boot-1", requests=requests)
+    return vault.run(names.SIGN_CERTIFICATES, request, SignedCertificates).files
+
+
+@pytest.mark.parametrize("machine", [SLOT, NODE], ids=lambda machine: machine.role)
+def test_a_machine_gets_all_that_it_may_hold(vault: Vault, made: ClusterContext, machine: MachinePlan) -> None:
+    held = held_by(machine.role)
+    keys = {item.name: new_key() for item in held}
+    files = sign(vault, made, machine, {name: signing_request(key) for name, key in keys.items()})
+    authorities = set(Authority) if machine.role is MachineRole.CONTROL_PLANE else {Authority.KUBERNETES}
+    assert set(files) == {f"{item.name}.crt" for item in held} | {f"{item}-ca.crt" for item in authorities}
+    for item in held:
+        certificate = parse(files[f"{item.name}.crt"])
+        certificate.verify_directly_issued_by(parse(files[f"{item.authority}-ca.crt"]))
+        assert certificate.public_key() == keys[item.name].public_key()
+        planned = {*item.dns_names(made, machine), *item.ip_addresses(made, machine)}
+        assert alternative_names(certificate) == planned
+        left = certificate.not_valid_after_utc - datetime.now(UTC)
+        assert abs(left - timedelta(days=30)) < timedelta(minutes=1)
+    assert all(text.endswith("-----END CERTIFICATE-----\n") for text in files.values())
+
+
+def test_a_machine_that_asks_for_one_gets_one_and_its_cas(vault: Vault, made: ClusterContext) -> None:
+    files = sign(vault, made, SLOT, {"etcd-peer": signing_request()})
+    assert set(files) == {"etcd-peer.crt", "kubernetes-ca.crt", "etcd-ca.crt", "front-proxy-ca.crt"}
+
+
+def test_what_a_request_says_beside_its_key_does_not_count(vault: Vault, made: ClusterContext) -> None:
+    files = sign(vault, made, NODE, {"kubelet-client": greedy_request()})
+    assert parse(files["kubelet-client.crt"]).subject.rfc4514_string() == "CN=system:node:workers-1,O=system:nodes"
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"),
+    [
+        (machine, name)
+        for machine in (SLOT, NODE)
+        for name, item in CERTIFICATES.items()
+        if item.holder is not machine.role
+    ]
+    + [(SLOT, "../admin"), (NODE, "")],
+)
+def test_what_is_not_the_machines_is_refused(
+    vault: Vault, made: ClusterContext, machine: MachinePlan, name: str
+) -> None:
+    with pytest.raises(StepError, match=f"{machine.name}, a {machine.role} machine, asked for") as raised:
+        sign(vault, made, machine, {name: signing_request()})
+    assert raised.value.code is ErrorCode.MACHINE_FAILED
+
+
+def test_unusable_requests_are_refused(vault: Vault, made: ClusterContext) -> None:
+    good = signing_request()
+    middle = len(good) - 60
+    forged = good[:middle] + ("B" if good[middle] == "A" else "A") + good[middle + 1 :]
+    faulty = {
+        "": "no PKCS #10 request",
+        "x" * 9000: "longer than 8192",
+        signing_request(ec.generate_private_key(ec.SECP384R1())): "not on the curve P-256",
+        signing_request(rsa.generate_private_key(public_exponent=65537, key_size=2048)): "not on the curve P-256",
+        forged: "not signed with its own key|no PKCS #10 request",
+    }
+    for request, why in faulty.items():
+        with pytest.raises(StepError, match=why) as raised:
+            sign(vault, made, NODE, {"kubelet": request})
+        assert raised.value.code is ErrorCode.MACHINE_FAILED
+
+
+def test_signing_before_the_authority_is_made_says_so(vault: Vault) -> None:
+    with pytest.raises(StepError) as raised:
+        sign(vault, new_cluster(), NODE, {"kubelet": signing_request()})
+    assert raised.value.retryable
+
+
+def test_the_log_says_where_a_request_came_from(vault: Vault, made: ClusterContext) -> None:
+    with capture_logs() as logs:
+        files = sign(vault, made, NODE, {"kubelet": signing_request()})
+    (line,) = logs
+    assert (line["machine"], line["instance_id"]) == ("workers-1", "boot-1")
+    serial = int(line["serials"]["kubelet"].replace(":", ""), 16)
+    assert serial == parse(files["kubelet.crt"]).serial_number
+    assert "BEGIN" not in str(logs)
