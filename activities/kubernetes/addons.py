@@ -1,0 +1,50 @@
+"""What every cluster gets beside Kubernetes itself: CoreDNS, kube-proxy, and an ingress controller if asked."""
+
+from functools import partial
+
+from activities.kubernetes.client import GuestClient, Json, side_by_side
+from activities.kubernetes.manifests import path_of, reference, release_of, render
+from api.errors import ErrorCode
+from api.release import Image, Release
+from contracts.context import ClusterContext
+from contracts.errors import StepError
+
+
+def apply_addons(client: GuestClient, cluster: ClusterContext) -> int:
+    """Apply all manifests; return how many. Namespaces come first, the rest side by side."""
+    manifests = addons(cluster)
+    namespaces = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
+    for stage in (namespaces, [manifest for manifest in manifests if manifest not in namespaces]):
+        side_by_side(partial(client.apply, path_of(manifest), manifest) for manifest in stage)
+    return len(manifests)
+
+
+def addons(cluster: ClusterContext) -> list[Json]:
+    """Return the manifests of a cluster. Raises UNKNOWN_RELEASE, or INVALID_SPEC for the ingress version."""
+    release = release_of(cluster)
+    network = cluster.spec.network
+    version = release.node_templates
+    dns = {"domain": network.cluster_domain, "dns_address": cluster.dns_address}
+    proxy = {"endpoint": cluster.endpoint, "pod_cidr": network.pod_cidr}
+    return [
+        *render(version, "coredns", image=reference(release.coredns), **dns),
+        *render(version, "kube-proxy", image=reference(release.kube_proxy), **proxy),
+        *_ingress(cluster, release),
+    ]
+
+
+def _ingress(cluster: ClusterContext, release: Release) -> list[Json]:
+    ingress = cluster.spec.ingress
+    if ingress is None:
+        return []
+    image = reference(_ingress_image(release, ingress.version))
+    return render(release.node_templates, "traefik", image=image, config=ingress.config)
+
+
+def _ingress_image(release: Release, version: str) -> Image:
+    for image in release.ingress:
+        if image.version == version:
+            return image
+    known = ", ".join(image.version for image in release.ingress)
+    text = f"spec.ingress.version {version} is not in release {release.name}: choose one of {known}"
+    raise StepError(ErrorCode.INVALID_SPEC, text)

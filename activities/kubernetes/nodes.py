@@ -1,0 +1,118 @@
+"""What a cloud controller manager does (Kubernetes: "Cloud Controller Manager"), for machines of ours.
+
+Kubelets run with ``--cloud-provider=external``: a node registers tainted and without an address, and nothing
+is scheduled on it before whoever knows the machine has told where it is and taken the taint away.
+"""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from activities.kubernetes.client import JSON_PATCH, MERGE_PATCH, GuestClient, Json, follow, side_by_side
+from activities.kubernetes.waiting import patience
+from api.errors import ErrorCode
+from contracts.context import ClusterContext
+from contracts.errors import StepError
+from contracts.machines import MachinePlan
+
+NODES = "/api/v1/nodes"
+UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
+POOL_LABEL = "giantnetes.io/pool"
+
+
+def await_nodes(client: GuestClient, cluster: ClusterContext, machines: list[MachinePlan]) -> None:
+    """Initialize the nodes of ``machines`` as they register; return when all are Ready.
+
+    Raises NODES_NOT_READY, naming each node that is not with what it lacks.
+    """
+    deadline = time.monotonic() + patience()
+    for nodes in follow(client, NODES):
+        for node in side_by_side(_initializations(client, cluster, machines, nodes)):
+            nodes[node["metadata"]["name"]] = node
+        problems = [
+            f"{machine.name} {problem}"
+            for machine in machines
+            if (problem := _problem(nodes.get(machine.name), provider_id(cluster, machine)))
+        ]
+        if not problems:
+            return
+        if time.monotonic() > deadline:
+            raise StepError(ErrorCode.NODES_NOT_READY, f"nodes not ready: {'; '.join(problems)}")
+
+
+def provider_id(cluster: ClusterContext, machine: MachinePlan) -> str:
+    """Return what says of which machine a node is."""
+    return f"giantnetes://{cluster.cluster_id}/{machine.name}"
+
+
+def _initializations(
+    client: GuestClient, cluster: ClusterContext, machines: list[MachinePlan], nodes: dict[str, Json]
+) -> Iterator[partial[Json]]:
+    """Yield a call for each registered node that waits for its address or for the taint to go."""
+    for machine in machines:
+        node = nodes.get(machine.name)
+        if node is not None and not (_has_address(node) and _taint(node) is None):
+            yield partial(_initialize, client, cluster, machine, node)
+
+
+def _initialize(client: GuestClient, cluster: ClusterContext, machine: MachinePlan, node: Json) -> Json:
+    """Tell the node's address first: kubelets give it to pods of the host's network, which come at once.
+
+    Returns the node as it is then; as it was, when it changed meanwhile and another event will follow.
+    """
+    path = f"{NODES}/{machine.name}"
+    if not _has_address(node):
+        addresses = [
+            {"type": "InternalIP", "address": cluster.address(machine.host)},
+            {"type": "Hostname", "address": machine.name},
+        ]
+        node = client.change(f"{path}/status", {"status": {"addresses": addresses}}, MERGE_PATCH) or node
+    if _taint(node) is not None:
+        patch = _admission(node, machine, provider_id(cluster, machine))
+        node = client.change(path, patch, JSON_PATCH) or node
+    return node
+
+
+def _admission(node: Json, machine: MachinePlan, identity: str) -> list[Json]:
+    """Return the patch (RFC 6902) that lets pods in; it fails when the list of taints changed meanwhile."""
+    taint = f"/spec/taints/{_taint(node)}"
+    return [
+        {"op": "test", "path": f"{taint}/key", "value": UNINITIALIZED},
+        {"op": "remove", "path": taint},
+        {"op": "add", "path": "/spec/providerID", "value": identity},
+        *_labelling(node["metadata"].get("labels", {}), machine.pool),
+    ]
+
+
+def _labelling(labels: dict[str, str], pool: str) -> list[Json]:
+    """Return the patch that names the pool, where the kubelet has not."""
+    if not pool or labels.get(POOL_LABEL) == pool:
+        return []
+    if not labels:
+        return [{"op": "add", "path": "/metadata/labels", "value": {POOL_LABEL: pool}}]
+    return [{"op": "add", "path": f"/metadata/labels/{POOL_LABEL.replace('/', '~1')}", "value": pool}]
+
+
+def _has_address(node: Json) -> bool:
+    return any(address["type"] == "InternalIP" for address in node["status"].get("addresses", []))
+
+
+def _taint(node: Json) -> int | None:
+    """Return the place of the taint among the node's, None when it is gone."""
+    taints: list[Any] = node["spec"].get("taints", [])
+    return next((index for index, taint in enumerate(taints) if taint["key"] == UNINITIALIZED), None)
+
+
+def _problem(node: Json | None, identity: str) -> str:
+    """Return what keeps a node from being ready, empty when nothing does. Only enumerated reasons are told."""
+    if node is None:
+        return "has not registered"
+    found = node["spec"].get("providerID", "")
+    if found not in {"", identity}:
+        return f"is another machine's ({found})"
+    if not found or not _has_address(node):
+        return "could not be initialized"
+    conditions = {condition["type"]: condition for condition in node["status"].get("conditions", [])}
+    ready = conditions.get("Ready", {"status": "Unknown", "reason": "no status yet"})
+    return "" if ready["status"] == "True" else f"has Ready={ready['status']} ({ready.get('reason', '')})"

@@ -1,0 +1,38 @@
+"""Waiting inside of an activity: with a deadline, and an ear for cancellation.
+
+Heartbeats are sent around every activity (``workers.worker.interceptors``), whatever its thread waits for.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from temporalio import activity
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+T = TypeVar("T")
+
+LONGEST_SECONDS = 120.0
+"""The longest that one attempt waits; the workflow tries again, and shows why."""
+
+INTERVAL_SECONDS = 0.05
+
+
+def patience() -> float:
+    """Return how many seconds this attempt may wait: so few that its own error comes before its timeout."""
+    timeout = activity.info().start_to_close_timeout
+    return min(LONGEST_SECONDS, 0.9 * timeout.total_seconds()) if timeout else LONGEST_SECONDS
+
+
+def poll(probe: Callable[[], T | None], seconds: float) -> T | None:
+    """Call ``probe`` every 50 ms until it returns something, for at most ``seconds``; then return None."""
+    return Retrying(
+        retry=retry_if_result(lambda result: result is None),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(INTERVAL_SECONDS),
+        sleep=activity.wait_for_cancelled_sync,
+        retry_error_callback=_nothing,
+    )(probe)
+
+
+def _nothing(_: RetryCallState) -> None:
+    return None
