@@ -4,6 +4,7 @@ PLAN_OPERATION = "PlanOperation"
 
 CLAIM = "Claim"
 FIND_CLAIMS = "FindClaims"
+RECORD_COMPLETE = "RecordComplete"
 ENSURE_AUTHORITY = "EnsureAuthority"
 ENSURE_SECRETS = "EnsureSecrets"
 SIGN_CERTIFICATES = "SignCertificates"

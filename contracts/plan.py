@@ -24,6 +24,7 @@ class StepKind(StrEnum):
     NODES = "nodes"
     VERIFY = "verify"
     FIND = "find"
+    RECORD = "record"
     REMOVE_MACHINES = "remove-machines"
     REMOVE_AUTHORITIES = "remove-authorities"
     REMOVE_SECRETS = "remove-secrets"
@@ -42,20 +43,28 @@ class Step(WireModel):
 
 
 class Plan(WireModel):
-    """An operation. ``groups`` holds its machines by group: control-plane, and each node pool's name."""
+    """An operation. ``groups`` holds its machines by group: control-plane, and each node pool's name.
+
+    ``spare_complete`` forbids to delete a cluster whose create had succeeded at any time.
+    """
 
     operation: str
     reason: str
     endpoint_host: int = 11
+    spare_complete: bool = False
     groups: dict[str, list[MachinePlan]] = Field(default_factory=dict)
     steps: list[Step]
 
 
 class PlanRequest(WireModel):
-    """Asks what to do about a cluster. ``deleting`` asks for its end, whatever the spec says."""
+    """Asks what to do about a cluster. ``deleting`` asks for its end, whatever the spec says.
+
+    ``undoing`` asks for the end of a create that was given up, which spares a cluster that was complete before.
+    """
 
     namespace: str
     name: str
     cluster_id: str
     spec: ClusterSpec
     deleting: bool = False
+    undoing: bool = False

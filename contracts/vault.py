@@ -27,11 +27,15 @@ class ClaimRequest(WireModel):
 
 
 class Claims(WireModel):
-    """What a cluster holds. ``adopted`` says that the id had been pinned before."""
+    """What a cluster holds.
+
+    ``adopted`` says that the id had been pinned before, ``complete`` that a create of it has succeeded.
+    """
 
     cluster_id: str
     machine_network: str
     adopted: bool = False
+    complete: bool = False
 
 
 class AuthorityRequest(WireModel):

@@ -103,6 +103,7 @@ def _steps(spec: ClusterSpec) -> list[Step]:
             kind=StepKind.VERIFY,
             needs=["addons", *(f"join-{name}" for name in pools)],
         ),
+        Step(name="record", title="Record the cluster as complete", kind=StepKind.RECORD, needs=["verify"]),
     ]
     if spec.control_plane.replicas > 1:
         steps.insert(3, Step(name="endpoint", title="Balance the API", kind=StepKind.ENDPOINT, needs=["claim"]))

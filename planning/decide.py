@@ -16,8 +16,8 @@ def decide(request: PlanRequest, releases: Mapping[str, Release]) -> Plan:
     Raises ``StepError`` with code UnknownRelease or InvalidSpec when the spec names what is not there.
     A deletion needs no release: a cluster must be deletable after its release file went.
     """
-    if request.deleting:
-        return plan_delete()
+    if request.deleting or request.undoing:
+        return plan_delete(undoing=not request.deleting)
     release = releases.get(request.spec.release)
     if release is None:
         known = ", ".join(sorted(releases))

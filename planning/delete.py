@@ -3,14 +3,15 @@
 from contracts.plan import Plan, Step, StepKind
 
 
-def plan_delete() -> Plan:
+def plan_delete(*, undoing: bool) -> Plan:
     """Return the plan that removes whatever exists of a cluster, looks that it is gone, and forgets it.
 
     Claims go last, so that nothing that could still be in use is given to another cluster.
     """
     return Plan(
         operation="DeleteCluster",
-        reason="the cluster is not wanted any more",
+        reason="the create was given up" if undoing else "the cluster is not wanted any more",
+        spare_complete=undoing,
         steps=[
             Step(name="find", title="Find the cluster's id", kind=StepKind.FIND),
             Step(

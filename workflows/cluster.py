@@ -71,9 +71,12 @@ class ClusterWorkflow:
         self._show()
         while True:
             entity = self._entity
-            if entity.wishes.delete or (entity.wishes.cancel and not entity.created):
+            if entity.wishes.delete:
                 return await self._delete()
-            if not entity.created and entity.phase is not Phase.FAILED:
+            if entity.wishes.cancel and not entity.created:
+                if await self._undo():
+                    return "the create was undone; nothing is left"
+            elif not entity.created and entity.phase is not Phase.FAILED:
                 await self._create()
             else:
                 await self._wait()
@@ -108,7 +111,7 @@ class ClusterWorkflow:
     async def _create(self) -> None:
         self._enter(Phase.CREATING)
         try:
-            plan = await self._plan(deleting=False)
+            plan = await self._plan()
         except ApplicationError:
             # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
             self._enter(Phase.FAILED)
@@ -125,22 +128,29 @@ class ClusterWorkflow:
             self._enter(Phase.FAILED)
 
     async def _delete(self) -> str:
-        undone = not self._entity.wishes.delete
         self._enter(Phase.DELETING)
-        while True:
-            result = await self._operate(await self._plan(deleting=True))
-            if result:
-                break
+        while not await self._operate(await self._plan(deleting=True)):
             self._enter(Phase.FAILED)
             await workflow.wait_condition(lambda: self._entity.wishes.retry)
             self._entity.wishes.retry = False
         self._enter(Phase.DELETED)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        if undone and self._entity.wishes.cancelled_from_outside:
-            raise asyncio.CancelledError
-        return "the create was undone; nothing is left" if undone else "the cluster is deleted; nothing is left"
+        return "the cluster is deleted; nothing is left"
 
-    async def _plan(self, *, deleting: bool) -> Plan:
+    async def _undo(self) -> bool:
+        """Take back an unfinished create; False when it turned out to be the adoption of a living cluster."""
+        self._enter(Phase.DELETING)
+        undone = await self._operate(await self._plan(undoing=True))
+        self._enter(Phase.DELETED if undone else Phase.FAILED)
+        if not undone:
+            self._entity.wishes.cancel = False
+            return False
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._entity.wishes.cancelled_from_outside:
+            raise asyncio.CancelledError
+        return True
+
+    async def _plan(self, *, deleting: bool = False, undoing: bool = False) -> Plan:
         context = self._entity.context
         request = PlanRequest(
             namespace=context.namespace,
@@ -148,6 +158,7 @@ class ClusterWorkflow:
             cluster_id=context.cluster_id,
             spec=context.spec,
             deleting=deleting,
+            undoing=undoing,
         )
         attempt = 0
         while True:

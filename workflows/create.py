@@ -84,6 +84,7 @@ class CreateClusterWorkflow:
             StepKind.ADDONS: self._guest(names.ENSURE_ADDONS),
             StepKind.NODES: self._guest(names.AWAIT_NODES),
             StepKind.VERIFY: self._guest(names.VERIFY_CLUSTER),
+            StepKind.RECORD: self._record,
         }
 
     async def _claim(self, step: Step) -> None:
@@ -107,6 +108,11 @@ class CreateClusterWorkflow:
         await self._operation.call(
             step, names.ENSURE_SECRETS, self._vault, ClaimRequest(cluster=self._cluster), type(None)
         )
+
+    async def _record(self, step: Step) -> None:
+        """From here on only a delete deletes the cluster, even when Temporal forgets this."""
+        request = ClaimRequest(cluster=self._cluster)
+        await self._operation.call(step, names.RECORD_COMPLETE, self._vault, request, type(None))
 
     async def _endpoint(self, step: Step) -> None:
         request = EndpointRequest(cluster=self._cluster, slots=self._plan.groups[CONTROL_PLANE])

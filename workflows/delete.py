@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from api.errors import ERRORS, ErrorCode
 from api.status import ErrorStatus
@@ -26,6 +27,7 @@ class DeleteClusterWorkflow:
     def __init__(self, start: OperationInput) -> None:
         """Take the plan."""
         self._cluster = start.context
+        self._spare_complete = start.plan.spare_complete
         self._operation = Operation(start.plan)
 
     @workflow.run
@@ -65,6 +67,9 @@ class DeleteClusterWorkflow:
         found = await self._operation.call(
             step, names.FIND_CLAIMS, self._vault, ClaimRequest(cluster=self._cluster), Claims
         )
+        if found.complete and self._spare_complete:
+            message = "the cluster was complete before this start, and a cancel deletes no living cluster"
+            raise ApplicationError(message, type=ErrorCode.NAME_CONFLICT, non_retryable=True)
         self._cluster = self._cluster.model_copy(update={"cluster_id": found.cluster_id})
 
     async def _remove_machines(self, step: Step) -> None:

@@ -45,6 +45,7 @@ def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
     return [
         claims.claim,
         claims.find,
+        claims.complete,
         claims.release,
         authorities.ensure,
         authorities.delete,

@@ -55,6 +55,7 @@ class RegistryEntry(Stored):
     release: str
     spec: ClusterSpec
     created_at: datetime
+    completed_at: datetime | None = None
     networks: list[str] = Field(min_length=1)
     released_at: datetime | None = None
 
@@ -101,7 +102,7 @@ class Registry:
             network = entry.networks[-1]
             if self._take(network, entry.cluster_id):
                 log.info("claimed", cluster_id=entry.cluster_id, network=network, adopted=adopted)
-                return Claims(cluster_id=entry.cluster_id, machine_network=network, adopted=adopted)
+                return _claims(entry, adopted=adopted)
             entry = self._intend_another(path, entry, version)
             version += 1
         raise StepError(ErrorCode.CAPACITY, f"no machine network is free after {MAX_TRIES} tries")
@@ -116,8 +117,25 @@ class Registry:
         found = self._entry(registry_path(cluster.namespace, cluster.name))
         if found is None or found[0].released_at is not None or not _is_ours(found[0], cluster):
             return Claims(cluster_id=cluster.cluster_id, machine_network="")
-        entry = found[0]
-        return Claims(cluster_id=entry.cluster_id, machine_network=entry.networks[-1], adopted=True)
+        return _claims(found[0], adopted=True)
+
+    @activity.defn(name=names.RECORD_COMPLETE)
+    def complete(self, request: ClaimRequest) -> None:
+        """Write down that a create of this cluster has succeeded.
+
+        Raises ``StepError`` with ClusterDeleted when the name does not stand for the cluster any more.
+        """
+        cluster = request.cluster
+        path = registry_path(cluster.namespace, cluster.name)
+        for _ in range(_RACES):
+            found = self._entry(path)
+            if found is None or found[0].cluster_id != cluster.cluster_id or found[0].released_at:
+                raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster.cluster_id} is not registered")
+            entry, version = found
+            completed = entry.model_copy(update={"completed_at": self._now()})
+            if entry.completed_at or self._records.write(path, completed.as_data(), version):
+                return
+        raise _changing(path)
 
     @activity.defn(name=names.RELEASE_CLAIMS)
     def release(self, request: VaultCleanup) -> None:
@@ -222,6 +240,15 @@ class Registry:
             if self._records.write(path, released.as_data(), record.version if record else 0):
                 return
         raise _changing(path)
+
+
+def _claims(entry: RegistryEntry, *, adopted: bool) -> Claims:
+    return Claims(
+        cluster_id=entry.cluster_id,
+        machine_network=entry.networks[-1],
+        adopted=adopted,
+        complete=entry.completed_at is not None,
+    )
 
 
 def _is_ours(entry: RegistryEntry, cluster: ClusterContext) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.plans import plan_operation
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
@@ -39,8 +40,7 @@ from contracts.vault import (
     UserCertificateRequest,
     VaultCleanup,
 )
-from activities.plans import plan_operation
-from workers.worker.wiring import Queue, workflow_queue
+from workers.worker.serving import Queue, workflow_queue
 
 
 class Script:
@@ -83,7 +83,11 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
 
     def claims(request: ClaimRequest) -> Claims:
         script.pinned = script.pinned or request.cluster.cluster_id
-        return Claims(cluster_id=script.pinned, machine_network="127.64.1.0/24")
+        return Claims(
+            cluster_id=script.pinned,
+            machine_network="127.64.1.0/24",
+            complete=names.RECORD_COMPLETE in script.calls,
+        )
 
     def booted(request: MachineRequest) -> MachineRequests:
         sealing = "certificate" if request.machine.role == "control-plane" else ""
@@ -113,8 +117,11 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
             AuthorityRequest,
             lambda request: AuthorityFacts(authority=request.authority, certificate="ca"),
         ),
+        answering(names.RECORD_COMPLETE, ClaimRequest, lambda _: None),
         answering(names.ENSURE_SECRETS, ClaimRequest, lambda _: None),
-        answering(names.SIGN_CERTIFICATES, SigningRequest, lambda _: SignedCertificates(files={"kubelet.crt": "c"})),
+        answering(
+            names.SIGN_CERTIFICATES, SigningRequest, lambda _: SignedCertificates(files={"kubelet.crt": "c"})
+        ),
         answering(names.SEAL_SECRETS, SealRequest, lambda _: SealedSecrets(envelope="e")),
         answering(names.SIGN_USER_CERTIFICATE, UserCertificateRequest, user),
         *(

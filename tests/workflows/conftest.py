@@ -15,7 +15,7 @@ from contracts.workflows import CLUSTER, Accepted, workflow_id
 from tests.support.fakes import Script, fake_queues
 from tests.support.resources import cluster_input
 from workers.worker.interceptors import ActivityBoundary
-from workers.worker.wiring import make_workers
+from workers.worker.serving import make_workers
 
 
 class Clusters:

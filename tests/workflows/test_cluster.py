@@ -171,6 +171,22 @@ async def test_terminated_entity_starts_again_and_adopts(clusters: Clusters) -> 
     assert status.cluster_id == clusters.script.pinned
 
 
+async def test_cancelling_an_adoption_leaves_the_living_cluster_alone(clusters: Clusters) -> None:
+    handle = await clusters.start("adopted")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await handle.terminate("as if Temporal had lost it")
+    clusters.script.gates[names.AWAIT_API] = asyncio.Event()
+    again = await clusters.start("adopted")
+    await clusters.until(again, lambda _: clusters.script.count(names.AWAIT_API) > 1)
+    await clusters.send(again, "cancel")
+    status = await clusters.until(again, lambda status: status.phase == Phase.FAILED)
+    assert "deletes no living cluster" in status.waiting_on
+    assert clusters.script.count(names.DELETE_MACHINES) == 0
+    clusters.script.gates.clear()
+    await clusters.send(again, "retry")
+    await clusters.until(again, lambda status: status.phase == Phase.RUNNING)
+
+
 async def test_a_long_outage_is_survived(skipping_clusters: Clusters) -> None:
     skipping_clusters.script.failures[names.AWAIT_API] = 40
     handle = await skipping_clusters.start("outage")

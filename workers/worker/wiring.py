@@ -1,57 +1,58 @@
-"""Which queue gets which workflows and activities. The one place that knows all implementations."""
+"""Which queue gets which activities. The one place that knows all implementations."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
-from temporalio.client import Client
-from temporalio.worker import Interceptor, Worker
-
+from activities.kubernetes import guest_activities
+from activities.local.provider import LocalProvider
+from activities.local.supervisor import Supervisor
+from activities.machines import machine_activities
+from activities.plans import plan_operation
+from activities.simulated.guest import simulated_guest_activities
+from activities.simulated.provider import SimulatedProvider
+from activities.vault import VaultSettings, vault_activities, worker_identities
+from api.release import Release
 from contracts import queues
-from workflows.cluster import ClusterWorkflow
-from workflows.create import CreateClusterWorkflow
-from workflows.delete import DeleteClusterWorkflow
-
-WORKFLOWS: list[type] = [ClusterWorkflow, CreateClusterWorkflow, DeleteClusterWorkflow]
-THREADS = 8
-"""Activities of one queue that run at the same time."""
-
-GRACE = timedelta(seconds=5)
-"""How long a stopping worker lets its activities end."""
+from deploy import binaries
+from deploy.stack import Stack
+from workers.worker.serving import Queue, workflow_queue
+from workers.worker.settings import Settings
 
 
-@dataclass(frozen=True)
-class Queue:
-    """One task queue with what a worker does for it."""
+def all_queues(settings: Settings) -> list[Queue]:
+    """Return every queue of a site that is one machine: the local stack's."""
+    site = settings.site
+    vault = VaultSettings(settings.vault_address, settings.approle_dir)
+    simulated = SimulatedProvider(settings.state / "simulated" / "world.db")
+    return [
+        workflow_queue(),
+        Queue(queues.planning(site), [plan_operation]),
+        Queue(queues.vault(site), vault_activities(vault)),
+        Queue(queues.kubernetes(site, "local"), guest_activities(worker_identities(vault))),
+        Queue(queues.provider(site, "local"), machine_activities(_local_provider(settings.state))),
+        Queue(
+            queues.provider(site, "simulated"),
+            [*machine_activities(simulated), *simulated_guest_activities(simulated)],
+        ),
+    ]
 
-    name: str
-    activities: Sequence[Callable[..., Any]] = ()
-    workflows: Sequence[type] = field(default_factory=list)
+
+def _local_provider(state: Path) -> LocalProvider:
+    stack = Stack.read(state)
+    if stack is None:
+        raise RuntimeError(f"there is no local stack in {state}: set it up with `just up`")
+    supervisor = Supervisor(stack.supervisor_socket, stack.supervisor_lock)
+    return LocalProvider(state, supervisor, stack.supervisor_socket, installed, binaries.tool("traefik"))
 
 
-def workflow_queue() -> Queue:
-    """Return the queue of workflows."""
-    return Queue(queues.CLUSTERS, workflows=WORKFLOWS)
+def installed(release: Release) -> Mapping[str, Path]:
+    """Return the executables of a release that are in the cache; a worker never builds any."""
+    return binaries.find(release_parts(release))
 
 
-def make_workers(client: Client, wanted: Sequence[Queue], interceptors: Sequence[Interceptor]) -> list[Worker]:
-    """Return one Temporal worker for each queue; ``run`` starts them."""
-    return [_worker(client, queue, interceptors) for queue in wanted]
-
-
-def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -> Worker:
-    return Worker(
-        client,
-        task_queue=queue.name,
-        workflows=list(queue.workflows),
-        activities=list(queue.activities),
-        activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix=queue.name) if queue.activities else None,
-        max_concurrent_activities=THREADS if queue.activities else None,
-        interceptors=list(interceptors),
-        graceful_shutdown_timeout=GRACE,
-        # Cancellations and throttled heartbeats travel at this pace.
-        max_heartbeat_throttle_interval=timedelta(seconds=1),
-        default_heartbeat_throttle_interval=timedelta(seconds=1),
-    )
+def release_parts(release: Release) -> list[binaries.Part]:
+    """Return what has to be fetched or built for a release."""
+    return [
+        binaries.Part(name="kubernetes", version=release.kubernetes.version, digests=release.kubernetes.sha256),
+        binaries.Part(name="etcd", version=release.etcd.version, digests=release.etcd.sha256),
+    ]

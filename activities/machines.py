@@ -1,0 +1,95 @@
+"""The activities over a provider of machines; one set for each provider, on the provider's own queue."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import activity
+
+from api.errors import ErrorCode
+from contracts import activities as names
+from contracts.errors import StepError
+from contracts.machines import (
+    INSTALL_COMMAND,
+    REQUESTS_COMMAND,
+    ClusterReference,
+    EndpointRequest,
+    InstallRequest,
+    Leftovers,
+    MachineObservation,
+    MachineRequest,
+    MachineRequests,
+    MachineState,
+    Provider,
+)
+
+POLL_SECONDS = 0.03
+BOOT_SECONDS = 60.0
+
+
+def machine_activities(provider: Provider) -> list[Callable[..., Any]]:
+    """Return the activities for the queue of one provider."""
+    machines = MachineActivities(provider)
+    return [
+        machines.ensure_endpoint,
+        machines.boot,
+        machines.install,
+        machines.delete_all,
+        machines.list_left,
+    ]
+
+
+class MachineActivities:
+    """What workflows ask of a provider. Every method raises only ``StepError``."""
+
+    def __init__(self, provider: Provider) -> None:
+        """Speak to ``provider``."""
+        self._provider = provider
+
+    @activity.defn(name=names.ENSURE_ENDPOINT)
+    def ensure_endpoint(self, request: EndpointRequest) -> None:
+        """Make the API's address answer for the control plane slots."""
+        self._provider.ensure_endpoint(request.cluster, request.slots)
+
+    @activity.defn(name=names.BOOT_MACHINE)
+    def boot(self, request: MachineRequest) -> MachineRequests:
+        """Make a machine exist, wait until it has booted, and return its public keys.
+
+        Raises ``StepError`` with MachineNotReady after a minute, and with MachineFailed when another machine
+        than the one that was made answers.
+        """
+        cluster_id, name = request.cluster.cluster_id, request.machine.name
+        facts = self._provider.ensure_machine(request.cluster, request.machine, request.slots)
+        deadline = time.monotonic() + BOOT_SECONDS
+        while self._provider.observe_machine(cluster_id, name).state is not MachineState.UP:
+            if time.monotonic() > deadline:
+                raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {BOOT_SECONDS:.0f} s")
+            time.sleep(POLL_SECONDS)
+        result = self._provider.run_command(cluster_id, name, REQUESTS_COMMAND)
+        if result.exit_status:
+            raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name} gave no requests: {result.stderr.strip()}")
+        requests = MachineRequests.model_validate_json(result.stdout)
+        if requests.instance_id != facts.instance_id:
+            raise StepError(ErrorCode.MACHINE_FAILED, f"another instance answers as machine {name}")
+        return requests
+
+    @activity.defn(name=names.INSTALL_MACHINE)
+    def install(self, request: InstallRequest) -> MachineObservation:
+        """Hand a machine its certificates and sealed secrets, and have it take them over and start."""
+        cluster_id, name = request.cluster.cluster_id, request.machine.name
+        if request.files:
+            self._provider.write_files(cluster_id, name, request.files)
+        result = self._provider.run_command(cluster_id, name, INSTALL_COMMAND)
+        if result.exit_status:
+            raise StepError(ErrorCode.MACHINE_FAILED, f"machine {name} took nothing over: {result.stderr.strip()}")
+        return self._provider.observe_machine(cluster_id, name)
+
+    @activity.defn(name=names.DELETE_MACHINES)
+    def delete_all(self, reference: ClusterReference) -> None:
+        """Destroy all machines, the endpoint and the volumes of a cluster."""
+        self._provider.delete_all(reference.cluster_id)
+
+    @activity.defn(name=names.LIST_MACHINE_LEFTOVERS)
+    def list_left(self, reference: ClusterReference) -> Leftovers:
+        """List what exists of a cluster, or of all when the id is empty."""
+        return Leftovers(items=self._provider.list_left(reference.cluster_id))

@@ -1,0 +1,72 @@
+"""Record histories of the workflows as they are now: ``python -m tests.replay.record``.
+
+They come from the real dev server with scripted activities, and are never edited by hand. Old ones stay, as
+long as a run of that code may be alive.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+
+from temporalio.client import Client
+
+from api.status import Phase
+from contracts import activities as names
+from tests.support.fakes import Script
+from tests.support.temporal import start_server
+from tests.workflows.conftest import Clusters, served
+
+HISTORIES = Path(__file__).with_name("histories")
+VERSION = "1"
+
+
+async def main() -> None:
+    """Record a create and delete, a create with failures, and one that is undone."""
+    async with await start_server() as environment:
+        async with served(environment, Script()) as clusters:
+            await _create_delete(clusters)
+        async with served(environment, Script()) as clusters:
+            await _retried(clusters)
+        async with served(environment, Script()) as clusters:
+            await _undone(clusters)
+
+
+async def _create_delete(clusters: Clusters) -> None:
+    handle = await clusters.start("create-delete")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "delete")
+    await handle.result()
+    await _save(clusters.client, "create-delete", ("", "/create", "/delete"))
+
+
+async def _retried(clusters: Clusters) -> None:
+    clusters.script.failures.update({names.AWAIT_API: 2, names.SIGN_CERTIFICATES: 1})
+    handle = await clusters.start("retried", controlPlane={"replicas": 3})
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await _save(clusters.client, "retried", ("", "/create"))
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def _undone(clusters: Clusters) -> None:
+    clusters.script.gates[names.AWAIT_API] = asyncio.Event()
+    handle = await clusters.start("undo")
+    await clusters.until(handle, lambda _: clusters.script.count(names.AWAIT_API) > 0)
+    await clusters.send(handle, "cancel")
+    await handle.result()
+    await _save(clusters.client, "undo", ("", "/create", "/delete"))
+
+
+async def _save(client: Client, name: str, parts: tuple[str, ...]) -> None:
+    HISTORIES.mkdir(exist_ok=True)
+    for part in parts:
+        handle = client.get_workflow_handle(f"cluster/default/{name}{part}")
+        kind = (await handle.describe()).workflow_type
+        history = await handle.fetch_history()
+        document = {"workflow_id": handle.id, "history": json.loads(history.to_json())}
+        path = HISTORIES / f"{name}.{kind}.{VERSION}.json"
+        path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

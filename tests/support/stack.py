@@ -1,0 +1,54 @@
+"""A local stack of its own for tests: real Temporal, OpenBao, host API and worker, in a short temporary folder."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploy.binaries import ensure
+from deploy.stack import Stack, down, services, up
+from planning.releases import load_releases
+from workers.worker.wiring import release_parts
+
+RELEASE = "1.37.2-1"
+
+
+def say(line: str) -> None:
+    """Print a line of progress, which pytest shows when a test fails."""
+    print(line)  # noqa: T201
+
+
+@contextlib.contextmanager
+def own_state() -> Iterator[Path]:
+    """Point the project at a state folder of the test's own; its path is short because of socket names."""
+    folder = Path(tempfile.mkdtemp(prefix="g8s-", dir="/tmp"))
+    before = os.environ.get("GIANTNETES_STATE")
+    os.environ["GIANTNETES_STATE"] = str(folder)
+    try:
+        yield folder
+    finally:
+        down(say)
+        shutil.rmtree(folder, ignore_errors=True)
+        if before is None:
+            del os.environ["GIANTNETES_STATE"]
+        else:
+            os.environ["GIANTNETES_STATE"] = before
+
+
+@contextlib.contextmanager
+def running_stack(only: tuple[str, ...] = services.ALL) -> Iterator[Stack]:
+    """Bring up a stack of the test's own, with the binaries of the newest release, and take it down again."""
+    ensure(release_parts(load_releases()[RELEASE]), say)
+    with own_state():
+        stack = up(say, only)
+        before = os.environ.get("TEMPORAL_ADDRESS")
+        os.environ["TEMPORAL_ADDRESS"] = stack.temporal_address
+        try:
+            yield stack
+        finally:
+            if before is None:
+                del os.environ["TEMPORAL_ADDRESS"]
+            else:
+                os.environ["TEMPORAL_ADDRESS"] = before

@@ -1,0 +1,60 @@
+"""Task queues and the Temporal workers that serve them."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+
+from contracts import queues
+from workflows.cluster import ClusterWorkflow
+from workflows.create import CreateClusterWorkflow
+from workflows.delete import DeleteClusterWorkflow
+
+WORKFLOWS: list[type] = [ClusterWorkflow, CreateClusterWorkflow, DeleteClusterWorkflow]
+THREADS = 8
+"""Activities of one queue that run at the same time."""
+
+GRACE = timedelta(seconds=5)
+"""How long a stopping worker lets its activities end."""
+
+PULSE = timedelta(seconds=1)
+"""Heartbeats, and with them cancellations, travel at this pace."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One task queue with what a worker does for it."""
+
+    name: str
+    activities: Sequence[Callable[..., Any]] = ()
+    workflows: Sequence[type] = ()
+
+
+def workflow_queue() -> Queue:
+    """Return the queue of workflows."""
+    return Queue(queues.CLUSTERS, workflows=WORKFLOWS)
+
+
+def make_workers(client: Client, wanted: Sequence[Queue], interceptors: Sequence[Interceptor]) -> list[Worker]:
+    """Return one Temporal worker for each queue; ``run`` starts them."""
+    return [_worker(client, queue, interceptors) for queue in wanted]
+
+
+def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -> Worker:
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix=queue.name) if queue.activities else None
+    return Worker(
+        client,
+        task_queue=queue.name,
+        workflows=list(queue.workflows),
+        activities=list(queue.activities),
+        activity_executor=threads,
+        max_concurrent_activities=THREADS if threads else None,
+        interceptors=list(interceptors),
+        graceful_shutdown_timeout=GRACE,
+        max_heartbeat_throttle_interval=PULSE,
+        default_heartbeat_throttle_interval=PULSE,
+    )

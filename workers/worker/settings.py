@@ -1,0 +1,35 @@
+"""Where a worker finds the systems that it works on."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.paths import state_dir
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a worker process.
+
+    ``site`` is the place whose queues it polls; ``vault_address`` a URL; ``approle_dir`` the folder with one login
+    file for each task; ``state`` the folder of local machines; ``metrics_address`` ``host:port`` or None.
+    Temporal's own settings are those of the ``temporal`` CLI (``TEMPORAL_ADDRESS`` and so on).
+    """
+
+    site: str
+    vault_address: str
+    approle_dir: Path
+    state: Path
+    metrics_address: str | None
+
+
+def from_environment() -> Settings:
+    """Return the settings that the environment names, with the local stack's as defaults."""
+    state = state_dir()
+    return Settings(
+        site=os.environ.get("GIANTNETES_SITE", "default"),
+        vault_address=os.environ.get("VAULT_ADDR", "http://127.0.0.1:8200"),
+        approle_dir=state / "openbao" / "approles",
+        state=state,
+        metrics_address=os.environ.get("GIANTNETES_METRICS_ADDRESS"),
+    )
