@@ -24,8 +24,24 @@ def ensure(parts: Sequence[Part], report: Callable[[str], None] = to_stderr) -> 
     return found
 
 
+def find(parts: Sequence[Part]) -> dict[str, Path]:
+    """Return the executables of those of ``parts`` that are in the cache; nothing is fetched or built."""
+    found: dict[str, Path] = {}
+    for part in parts:
+        own = _own(part)
+        whole = cache.find(build.bundle(part, (*OFFICIAL[part.name], *own)))
+        published = cache.find(official.bundle(part)) or {}
+        node = cache.find(build.bundle(part, own)) or {} if own else {}
+        found |= whole or {**published, **node}
+    return found
+
+
+def _own(part: Part) -> tuple[str, ...]:
+    return (build.NODE,) if part.name == "kubernetes" else ()
+
+
 def _ensure(part: Part, report: Callable[[str], None]) -> dict[str, Path]:
-    own = (build.NODE,) if part.name == "kubernetes" else ()
+    own = _own(part)
     whole = build.bundle(part, (*OFFICIAL[part.name], *own))
     if found := cache.find(whole):
         return found

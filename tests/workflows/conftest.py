@@ -59,11 +59,15 @@ def script() -> Script:
 
 
 @contextlib.asynccontextmanager
-async def served(environment: WorkflowEnvironment, script: Script) -> AsyncIterator[Clusters]:
+async def served(
+    environment: WorkflowEnvironment, script: Script, client: Client | None = None
+) -> AsyncIterator[Clusters]:
+    """Serve all queues with scripted activities, by ``client`` if it has something of its own."""
+    client = client or environment.client
     async with contextlib.AsyncExitStack() as stack:
-        for worker in make_workers(environment.client, fake_queues(script), [ActivityBoundary()]):
+        for worker in make_workers(client, fake_queues(script), [ActivityBoundary()]):
             await stack.enter_async_context(worker)
-        yield Clusters(environment.client, script)
+        yield Clusters(client, script)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import signal
 import sys
 
 import structlog
-from temporalio.contrib.opentelemetry import TracingInterceptor
 
 from workers.client import connect
 from workers.worker import telemetry
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import make_workers
 from workers.worker.settings import Settings, from_environment
+from workers.worker.tracing import tracing_interceptors
 from workers.worker.wiring import all_queues
 
 log = structlog.get_logger("worker")
@@ -23,7 +23,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    tracing = [TracingInterceptor(always_create_workflow_spans=True)] if telemetry.tracing_wanted() else []
+    tracing = tracing_interceptors() if telemetry.tracing_wanted() else []
     client = await connect(runtime=telemetry.runtime(settings.metrics_address), interceptors=tracing)
     async with contextlib.AsyncExitStack() as stack:
         for worker in make_workers(client, all_queues(settings), [ActivityBoundary()]):
