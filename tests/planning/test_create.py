@@ -1,0 +1,70 @@
+"""The plan of a create, by table and by property."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.cluster import ClusterSpec
+from contracts.plan import Plan, StepKind
+from planning.create import plan_create
+from planning.delete import plan_delete
+from tests.support.resources import cluster
+
+pools = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 20)), max_size=8, unique_by=lambda pool: pool[0]
+)
+specs = st.builds(
+    lambda slots, found: (
+        cluster(
+            controlPlane={"replicas": slots},
+            nodePools=[{"name": name, "replicas": count} for name, count in found],
+        ).spec
+    ),
+    st.sampled_from([1, 3]),
+    pools,
+)
+
+
+@given(specs)
+def test_every_machine_has_a_name_and_an_address_of_its_own(spec: ClusterSpec) -> None:
+    machines = [machine for group in plan_create(spec).groups.values() for machine in group]
+    assert len({machine.name for machine in machines}) == len(machines)
+    assert len({machine.host for machine in machines}) == len(machines)
+    assert all(10 < machine.host < 255 for machine in machines)
+
+
+@given(specs)
+def test_steps_can_all_run(spec: ClusterSpec) -> None:
+    """Every need exists and comes first, so that no cycle is possible; every group that is named exists."""
+    plan = plan_create(spec)
+    seen: set[str] = set()
+    for step in plan.steps:
+        assert set(step.needs) <= seen, step
+        assert not step.group or plan.groups[step.group]
+        seen.add(step.name)
+    assert len(seen) == len(plan.steps)
+
+
+@given(specs)
+def test_a_plan_survives_the_wire(spec: ClusterSpec) -> None:
+    plan = plan_create(spec)
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_a_balancer_only_in_front_of_three() -> None:
+    kinds = {slots: _kinds(plan_create(cluster(controlPlane={"replicas": slots}).spec)) for slots in (1, 3)}
+    assert StepKind.ENDPOINT not in kinds[1]
+    assert StepKind.ENDPOINT in kinds[3]
+
+
+def test_a_cluster_is_complete_only_when_verified() -> None:
+    assert _kinds(plan_create(cluster().spec))[-2:] == [StepKind.VERIFY, StepKind.RECORD]
+
+
+def test_claims_go_last_and_an_undo_spares_what_was_complete() -> None:
+    assert _kinds(plan_delete(undoing=False))[-1] is StepKind.RELEASE
+    assert plan_delete(undoing=True).spare_complete
+    assert not plan_delete(undoing=False).spare_complete
+
+
+def _kinds(plan: Plan) -> list[StepKind]:
+    return [step.kind for step in plan.steps]
