@@ -1,0 +1,201 @@
+"""The services of the local stack in one table: what runs, where it listens, how it is known to work."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.binaries import BinariesError, Part, ensure, tool
+from deploy.paths import cache_dir
+from deploy.stack import hostpki, openbao, probes
+from deploy.stack.errors import StackError
+from deploy.stack.model import LOOPBACK, Stack
+
+HOST_KUBERNETES = Part(name="kubernetes", version="1.37.2")
+HOST_ETCD = Part(name="etcd", version="3.7.3")
+
+SEARCH_ATTRIBUTES = ("ClusterName", "ClusterOwner", "ClusterProvider", "ClusterPhase", "ClusterRelease")
+"""Keyword attributes that the workflows set; Temporal refuses those it does not know."""
+
+PROJECT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: its command, the fields of Ports that it listens on, and its probe.
+
+    ``after`` names the services that must work before it is started; ``prepare`` is called before that, while it
+    does not run. As soon as ``answers`` holds (``probe`` if there is none), ``settle`` brings it to what ``probe``
+    asks for. Services of a higher ``priority`` are stopped before those of a lower one; each is killed when it has
+    not ended within ``stop_s`` seconds.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    address: str
+    ports: tuple[str, ...]
+    probe: Callable[[], bool]
+    after: tuple[str, ...] = ()
+    prepare: Callable[[], None] = lambda: None
+    answers: Callable[[], bool] | None = None
+    settle: Callable[[], None] = lambda: None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 100
+    stop_s: int = 5
+
+
+COMMANDS = ("temporal", "bao", "etcd", "kube-apiserver")
+"""The names of the executables that the services are run with."""
+
+ALL = ("temporal", "openbao", "host-etcd", "host-apiserver", "worker")
+"""The names of all services."""
+
+
+def executables(report: Callable[[str], None]) -> dict[str, Path]:
+    """Return the services' executables by command name; what is missing is fetched or built first.
+
+    StackError when one can't be had. ``report`` is told about work that takes long.
+    """
+    try:
+        found = ensure([HOST_KUBERNETES, HOST_ETCD], report)
+        return {**found, "temporal": tool("temporal"), "bao": tool("bao")}
+    except BinariesError as error:
+        raise StackError(str(error), "Then run `just up` again.") from error
+
+
+def table(stack: Stack, commands: Mapping[str, Path]) -> dict[str, Service]:
+    """Return all services by name, to be run with these executables."""
+    services = (
+        _temporal(stack, commands["temporal"]),
+        _openbao(stack, commands["bao"]),
+        _host_etcd(stack, commands["etcd"]),
+        _host_apiserver(stack, commands["kube-apiserver"]),
+        _worker(stack),
+    )
+    return {service.name: service for service in services}
+
+
+def _temporal(stack: Stack, command: Path) -> Service:
+    """Return Temporal's dev server on a file.
+
+    With a write-ahead log SQLite on a file is as fast as in memory. The polls of a task queue are limited to 20 a
+    second by default, which makes each step of a workflow wait 50 ms for its turn; nothing is polled while idle.
+    """
+    settings = (f"history.{queue}ProcessorMaxPollRPS=1000" for queue in ("transfer", "timer", "visibility"))
+    arguments = [
+        *("server", "start-dev", "--ip", LOOPBACK, "--port", str(stack.ports.temporal)),
+        *("--ui-port", str(stack.ports.temporal_ui), "--ui-disable-news-fetch", "--log-level", "warn"),
+        *("--db-filename", str(stack.state / "temporal" / "temporal.db")),
+        *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"),
+        *(part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")),
+        *(part for setting in settings for part in ("--dynamic-config-value", setting)),
+    ]
+    return Service(
+        name="temporal",
+        command=(str(command), *arguments),
+        address=f"{stack.temporal_address}, Web UI {stack.temporal_ui_url}",
+        ports=("temporal", "temporal_ui"),
+        probe=lambda: probes.temporal(stack),
+    )
+
+
+def _openbao(stack: Stack, command: Path) -> Service:
+    return Service(
+        name="openbao",
+        command=(str(command), "server", f"-config={openbao.folder(stack)}/openbao.hcl"),
+        address=stack.vault_address,
+        ports=("openbao", "openbao_cluster"),
+        prepare=lambda: openbao.prepare(stack),
+        answers=lambda: openbao.health(stack) in (openbao.ACTIVE, openbao.UNINITIALISED),
+        settle=lambda: openbao.settle(stack),
+        probe=lambda: probes.vault(stack),
+    )
+
+
+def _host_etcd(stack: Stack, command: Path) -> Service:
+    client, peer = (f"https://{LOOPBACK}:{port}" for port in (stack.ports.host_etcd, stack.ports.host_etcd_peer))
+    pki = hostpki.pki(stack)
+    pair, authority = str(pki / "etcd.pem"), str(pki / "etcd-ca.crt")
+    arguments = {
+        "name": "host",
+        "data-dir": str(stack.state / "host" / "etcd"),
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"host={peer}",
+        "cert-file": pair,
+        "key-file": pair,
+        "trusted-ca-file": authority,
+        "client-cert-auth": "true",
+        "peer-cert-file": pair,
+        "peer-key-file": pair,
+        "peer-trusted-ca-file": authority,
+        "peer-client-cert-auth": "true",
+        "auto-compaction-retention": "1h",
+        "log-level": "warn",
+    }
+    return Service(
+        name="host-etcd",
+        command=(str(command), *_flags(arguments)),
+        address=client,
+        ports=("host_etcd", "host_etcd_peer"),
+        probe=lambda: probes.host_etcd(stack),
+    )
+
+
+def _host_apiserver(stack: Stack, command: Path) -> Service:
+    pki = hostpki.pki(stack)
+    arguments = {
+        "etcd-servers": f"https://{LOOPBACK}:{stack.ports.host_etcd}",
+        "etcd-cafile": str(pki / "etcd-ca.crt"),
+        "etcd-certfile": str(pki / "apiserver-etcd-client.pem"),
+        "etcd-keyfile": str(pki / "apiserver-etcd-client.pem"),
+        "bind-address": LOOPBACK,
+        "secure-port": str(stack.ports.host_apiserver),
+        "tls-cert-file": str(pki / "apiserver.pem"),
+        "tls-private-key-file": str(pki / "apiserver.pem"),
+        "client-ca-file": str(pki / "kubernetes-ca.crt"),
+        "service-account-issuer": "https://kubernetes.default.svc",
+        "service-account-key-file": str(pki / "service-account.key"),
+        "service-account-signing-key-file": str(pki / "service-account.key"),
+        "service-cluster-ip-range": "10.96.0.0/16",
+        "authorization-mode": "RBAC",
+        "anonymous-auth": "false",
+        # No pod reaches this API through a service, so its endpoints are not published. Without an address to
+        # publish it would not start on a machine that has no default route.
+        "endpoint-reconciler-type": "none",
+        "advertise-address": LOOPBACK,
+        "profiling": "false",
+    }
+    return Service(
+        name="host-apiserver",
+        command=(str(command), *_flags(arguments)),
+        address=stack.host_api_url,
+        ports=("host_apiserver",),
+        probe=lambda: probes.host_apiserver(stack),
+        priority=200,
+    )
+
+
+def _worker(stack: Stack) -> Service:
+    return Service(
+        name="worker",
+        command=(sys.executable, "-m", "workers.worker"),
+        address=f"http://{stack.metrics_address}/metrics",
+        ports=("metrics",),
+        probe=lambda: probes.worker(stack),
+        after=("temporal", "openbao"),
+        environment={
+            "TEMPORAL_ADDRESS": stack.temporal_address,
+            "VAULT_ADDR": stack.vault_address,
+            "GIANTNETES_METRICS_ADDRESS": stack.metrics_address,
+            "GIANTNETES_CACHE": str(cache_dir()),
+        },
+        priority=1000,
+        stop_s=10,
+    )
+
+
+def _flags(arguments: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"--{name}={value}" for name, value in arguments.items())
