@@ -68,3 +68,8 @@ class PlanRequest(WireModel):
     spec: ClusterSpec
     deleting: bool = False
     undoing: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """Whether the cluster is to go."""
+        return self.deleting or self.undoing

@@ -1,22 +1,26 @@
 """What to do about a cluster: the chain of checks that needs a look-up, and the plan."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from api.release import Release
 from contracts.errors import StepError
 from contracts.plan import Plan, PlanRequest
 from planning.create import plan_create
 from planning.delete import plan_delete
+from planning.quotas import Quotas, check_quota
 
 
-def decide(request: PlanRequest, releases: Mapping[str, Release]) -> Plan:
-    """Return the plan for a cluster.
+def decide(
+    request: PlanRequest, releases: Mapping[str, Release], quotas: Quotas, others: Iterable[ClusterSpec]
+) -> Plan:
+    """Return the plan for a cluster, beside ``others``, the specs of all other clusters.
 
-    Raises ``StepError`` with code UnknownRelease or InvalidSpec when the spec names what is not there.
-    A deletion needs no release: a cluster must be deletable after its release file went.
+    Raises ``StepError`` with code UnknownRelease or InvalidSpec when the spec names what is not there, and
+    QuotaExceeded. A deletion needs no release: a cluster must be deletable after its release file went.
     """
-    if request.deleting or request.undoing:
+    if request.ends:
         return plan_delete(undoing=not request.deleting)
     release = releases.get(request.spec.release)
     if release is None:
@@ -26,6 +30,7 @@ def decide(request: PlanRequest, releases: Mapping[str, Release]) -> Plan:
             f"spec.release: there is no release {request.spec.release}; there are: {known}",
         )
     _check_ingress(request, release)
+    check_quota(request.spec, others, quotas)
     return plan_create(request.spec)
 
 

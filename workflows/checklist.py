@@ -4,7 +4,8 @@ from datetime import datetime
 
 from api.status import ClusterStatus, OperationStatus, StepState, StepStatus
 
-_MARKS = {StepState.WAITING: "⬜", StepState.RUNNING: "⏳", StepState.DONE: "✅", StepState.FAILED: "❌"}
+_BOXES = {StepState.DONE: "[x]"}
+_WORDS = {StepState.RUNNING: ", *running*", StepState.FAILED: ", **failed**"}
 
 
 def cluster_details(status: ClusterStatus) -> str:
@@ -25,7 +26,7 @@ def operation_details(operation: OperationStatus) -> str:
     done = sum(step.state is StepState.DONE for step in operation.steps)
     outcome = operation.outcome or "under way"
     took = _duration(operation.started_at, operation.finished_at)
-    lines = [f"### {operation.type}: {outcome}, {done}/{len(operation.steps)} steps{took}"]
+    lines = [f"### {operation.type}: {outcome}, {done} of {len(operation.steps)} steps{took}"]
     lines += [_line(step) for step in operation.steps]
     if operation.last_error:
         lines.append(f"\n**{operation.last_error.code}**: {operation.last_error.message}")
@@ -34,7 +35,8 @@ def operation_details(operation: OperationStatus) -> str:
 
 
 def _line(step: StepStatus) -> str:
-    line = f"- {_MARKS[step.state]} {step.title}{_duration(step.started_at, step.finished_at)}"
+    duration = _duration(step.started_at, step.finished_at)
+    line = f"- {_BOXES.get(step.state, '[ ]')} {step.title}{duration}{_WORDS.get(step.state, '')}"
     if step.attempt > 1:
         line += f", attempt {step.attempt}"
     if step.last_error and step.state is not StepState.DONE:

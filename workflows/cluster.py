@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
 
 from api.errors import ErrorCode
-from api.status import ClusterStatus, ErrorStatus, OperationStatus, Phase
+from api.status import ClusterStatus, ErrorStatus, OperationStatus, Phase, StepState
 from contracts import activities as names
 from contracts import queues
 from contracts.plan import Plan, PlanRequest
@@ -126,6 +126,17 @@ class ClusterWorkflow:
             self._enter(Phase.RUNNING)
         elif not self._entity.wishes.cancel and not self._entity.wishes.delete:
             self._enter(Phase.FAILED)
+            self._refuse_if_nothing_was_made()
+
+    def _refuse_if_nothing_was_made(self) -> None:
+        """Fail the run when not even the claim was granted: there is nothing to retry or to delete."""
+        operation = self._entity.operation
+        if (
+            operation
+            and operation.last_error
+            and all(step.state is not StepState.DONE for step in operation.steps)
+        ):
+            raise refusal(ErrorCode(operation.last_error.code), operation.last_error.message)
 
     async def _delete(self) -> str:
         self._enter(Phase.DELETING)
@@ -171,6 +182,7 @@ class ClusterWorkflow:
                     task_queue=queues.planning(context.spec.site),
                     start_to_close_timeout=policies.start_to_close(names.PLAN_OPERATION),
                     schedule_to_start_timeout=policies.QUEUE_TIMEOUT,
+                    heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
                     retry_policy=policies.ONE_ATTEMPT,
                     summary="decide what to do",
                 )

@@ -9,6 +9,7 @@ from typing import Any
 from activities.vault.authorities import Authorities
 from activities.vault.client import VaultClient
 from activities.vault.identity import Identities
+from activities.vault.inventory import Inventory
 from activities.vault.leftovers import VaultLeftovers
 from activities.vault.registry import Registry
 from activities.vault.secrets import Secrets
@@ -56,6 +57,11 @@ def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
         UserCertificates(admin, signer).sign,
         VaultLeftovers(admin, registry).find,
     ]
+
+
+def inventory(settings: VaultSettings) -> Inventory:
+    """Return what lists the registered clusters."""
+    return Inventory(settings.client(Task.REGISTRY))
 
 
 def worker_identities(settings: VaultSettings) -> Identities:

@@ -1,7 +1,7 @@
 """One stack for all end-to-end tests: real Temporal, OpenBao, host API and worker."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from temporalio.client import Client
@@ -19,7 +19,7 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-async def client(stack: Stack) -> AsyncIterator[Client]:
+async def client(stack: Stack) -> Client:
     """A client of that stack's Temporal."""
     assert os.environ["TEMPORAL_ADDRESS"] == stack.temporal_address
-    yield await connect()
+    return await connect()

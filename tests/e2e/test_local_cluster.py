@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sysconfig
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def kubectl(kubeconfig: Path, *arguments: str, ok: bool = True) -> str:
 
 
 @pytest.fixture(scope="module")
-async def demo(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
+async def demo(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo cluster, started by the temporal CLI."""
     temporal(
         stack,
@@ -67,7 +66,7 @@ async def demo(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFa
     assert status.phase == Phase.RUNNING, status.waiting_on
     kubeconfig = tmp_path_factory.mktemp("kube") / "config"
     run(G8S, "kubeconfig", "demo", "--group", "giantnetes:cluster-admins", "--break-glass", "--output", kubeconfig)
-    yield Demo(handle, status, kubeconfig)
+    return Demo(handle, status, kubeconfig)
 
 
 def test_nodes_are_ready(demo: Demo) -> None:

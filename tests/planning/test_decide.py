@@ -6,6 +6,7 @@ from api.errors import ErrorCode
 from contracts.errors import StepError
 from contracts.plan import PlanRequest
 from planning.decide import decide
+from planning.quotas import Quota, Quotas
 from planning.releases import load_releases
 from tests.support.resources import cluster
 
@@ -17,17 +18,36 @@ def request(**spec: object) -> PlanRequest:
 
 def test_an_unknown_release_is_refused_with_those_that_exist() -> None:
     with pytest.raises(StepError, match=r"spec\.release.*1\.37\.2-1") as error:
-        decide(request(release="9.9.9-9"), load_releases())
+        decide(request(release="9.9.9-9"), load_releases(), Quotas(), [])
     assert error.value.code is ErrorCode.UNKNOWN_RELEASE
     assert not error.value.retryable
 
 
 def test_an_ingress_version_must_be_one_of_the_release() -> None:
     with pytest.raises(StepError, match=r"spec\.ingress\.version.*3\.7\.15"):
-        decide(request(ingress={"version": "1.0.0"}), load_releases())
-    decide(request(ingress={"version": "3.7.15"}), load_releases())
+        decide(request(ingress={"version": "1.0.0"}), load_releases(), Quotas(), [])
+    decide(request(ingress={"version": "3.7.15"}), load_releases(), Quotas(), [])
 
 
 def test_a_delete_needs_no_release() -> None:
     gone = request(release="9.9.9-9").model_copy(update={"deleting": True})
-    assert decide(gone, {}).operation == "DeleteCluster"
+    assert decide(gone, {}, Quotas(), []).operation == "DeleteCluster"
+
+
+@pytest.mark.parametrize(
+    ("quota", "words"),
+    [
+        (Quota(clusters=1), "1 of 1 clusters"),
+        (Quota(machines=5), "3 of 5 machines, 3 more"),
+        (Quota(clusters=2), ""),
+    ],
+)
+def test_an_owner_may_have_so_much(quota: Quota, words: str) -> None:
+    quotas = Quotas(default=Quota(clusters=0), owners={"acme": quota})
+    others = [cluster("other").spec, cluster("foreign", owner="nobody").spec]
+    if not words:
+        decide(request(), load_releases(), quotas, others)
+        return
+    with pytest.raises(StepError, match=words) as error:
+        decide(request(), load_releases(), quotas, others)
+    assert error.value.code is ErrorCode.QUOTA_EXCEEDED

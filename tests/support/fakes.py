@@ -11,7 +11,8 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.plans import plan_operation
+from activities.plans import Planner
+from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
@@ -41,6 +42,7 @@ from contracts.vault import (
     VaultCleanup,
 )
 from workers.worker.serving import Queue, workflow_queue
+from workers.worker.settings import QUOTAS
 
 
 class Script:
@@ -53,6 +55,7 @@ class Script:
         self.gates: dict[str, asyncio.Event] = {}
         self.left: list[Leftover] = []
         self.pinned = ""
+        self.others: list[ClusterSpec] = []
 
     def count(self, name: str) -> int:
         """Return how often an activity was called."""
@@ -153,7 +156,7 @@ def fake_queues(script: Script) -> list[Queue]:
     site = "default"
     return [
         workflow_queue(),
-        Queue(queues.planning(site), [plan_operation]),
+        Queue(queues.planning(site), [Planner(QUOTAS, lambda _namespace, _name: script.others).plan_operation]),
         Queue(queues.vault(site), fakes),
         Queue(queues.provider(site, "simulated"), fakes),
     ]

@@ -10,6 +10,7 @@ from api.status import Phase
 from contracts import activities as names
 from contracts.machines import Leftover
 from contracts.vault import UserCertificate
+from tests.support.resources import cluster
 from tests.workflows.conftest import Clusters
 
 
@@ -113,6 +114,23 @@ async def test_unknown_release_fails_the_run_at_once(clusters: Clusters) -> None
     assert isinstance(failure.value.cause, ApplicationError)
     assert "spec.release" in str(failure.value.cause)
     assert clusters.script.calls == []
+
+
+async def test_a_quota_fails_the_run_at_once(clusters: Clusters) -> None:
+    clusters.script.others = [cluster(f"other-{number}").spec for number in range(50)]
+    handle = await clusters.start("too-many")
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "owner acme has 50 of 50 clusters" in str(failure.value.cause)
+    assert clusters.script.calls == []
+
+
+async def test_a_refused_claim_fails_the_run(clusters: Clusters) -> None:
+    clusters.script.fatal = {names.CLAIM}
+    handle = await clusters.start("refused")
+    with pytest.raises(WorkflowFailureError) as failure:
+        await handle.result()
+    assert "impossible" in str(failure.value.cause)
 
 
 async def test_unsupported_change_is_refused_by_field(clusters: Clusters) -> None:

@@ -24,6 +24,12 @@ GRACE = timedelta(seconds=5)
 PULSE = timedelta(seconds=1)
 """Heartbeats, and with them cancellations, travel at this pace."""
 
+HANDOVER = timedelta(seconds=2)
+"""How long a workflow's next task is kept for the worker that has it in memory, before any other may take it.
+
+A killed worker's workflows stand still that long. One that is only busy costs a replay.
+"""
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -55,6 +61,7 @@ def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -
         max_concurrent_activities=THREADS if threads else None,
         interceptors=list(interceptors),
         graceful_shutdown_timeout=GRACE,
+        sticky_queue_schedule_to_start_timeout=HANDOVER,
         max_heartbeat_throttle_interval=PULSE,
         default_heartbeat_throttle_interval=PULSE,
     )

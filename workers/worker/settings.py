@@ -6,13 +6,16 @@ from pathlib import Path
 
 from deploy.paths import state_dir
 
+QUOTAS = Path(__file__).parents[2] / "deploy" / "quotas.yaml"
+
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of a worker process.
 
     ``site`` is the place whose queues it polls; ``vault_address`` a URL; ``approle_dir`` the folder with one login
-    file for each task; ``state`` the folder of local machines; ``metrics_address`` ``host:port`` or None.
+    file for each task; ``state`` the folder of local machines; ``metrics_address`` ``host:port`` or None;
+    ``quotas`` the file of what owners may have.
     Temporal's own settings are those of the ``temporal`` CLI (``TEMPORAL_ADDRESS`` and so on).
     """
 
@@ -21,6 +24,7 @@ class Settings:
     approle_dir: Path
     state: Path
     metrics_address: str | None
+    quotas: Path
 
 
 def from_environment() -> Settings:
@@ -32,4 +36,5 @@ def from_environment() -> Settings:
         approle_dir=state / "openbao" / "approles",
         state=state,
         metrics_address=os.environ.get("GIANTNETES_METRICS_ADDRESS"),
+        quotas=Path(os.environ.get("GIANTNETES_QUOTAS") or QUOTAS),
     )

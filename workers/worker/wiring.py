@@ -7,10 +7,10 @@ from activities.kubernetes import guest_activities
 from activities.local.provider import LocalProvider
 from activities.local.supervisor import Supervisor
 from activities.machines import machine_activities
-from activities.plans import plan_operation
+from activities.plans import Planner
 from activities.simulated.guest import simulated_guest_activities
 from activities.simulated.provider import SimulatedProvider
-from activities.vault import VaultSettings, vault_activities, worker_identities
+from activities.vault import VaultSettings, inventory, vault_activities, worker_identities
 from api.release import Release
 from contracts import queues
 from deploy import binaries
@@ -26,7 +26,7 @@ def all_queues(settings: Settings) -> list[Queue]:
     simulated = SimulatedProvider(settings.state / "simulated" / "world.db")
     return [
         workflow_queue(),
-        Queue(queues.planning(site), [plan_operation]),
+        Queue(queues.planning(site), [Planner(settings.quotas, inventory(vault).specs_beside).plan_operation]),
         Queue(queues.vault(site), vault_activities(vault)),
         Queue(queues.kubernetes(site, "local"), guest_activities(worker_identities(vault))),
         Queue(queues.provider(site, "local"), machine_activities(_local_provider(settings.state))),

@@ -70,7 +70,7 @@ def test_what_a_broken_go_left_is_deleted(
 
 
 @pytest.fixture
-def cordoned(guest: GuestCluster, admin: GuestClient, nodes: None) -> Iterator[None]:  # noqa: ARG001
+def cordoned(guest: GuestCluster, admin: GuestClient, nodes: None) -> Iterator[None]:
     """All nodes closed to new pods."""
     paths = [f"{NODES}/{machine.name}" for machine in guest.nodes]
     for path in paths:
@@ -92,7 +92,7 @@ def test_pods_that_find_no_node_are_named_with_the_schedulers_reason(
 
 
 @pytest.fixture
-def lost(guest: GuestCluster, activities: GuestActivities, admin: GuestClient, nodes: None) -> Iterator[str]:  # noqa: ARG001
+def lost(guest: GuestCluster, activities: GuestActivities, admin: GuestClient, nodes: None) -> Iterator[str]:
     """A pod that ran on the first node, whose kubelet was killed then."""
     run(activities.ensure_addons, GuestRequest(cluster=guest.context))
     machine, deadline = guest.nodes[0], time.monotonic() + 20

@@ -43,6 +43,7 @@ CLEANUP = VaultCleanup(cluster=reference(CLUSTER))
 REQUESTS: dict[str, tuple[object, type]] = {
     names.CLAIM: (ClaimRequest(cluster=CLUSTER), Claims),
     names.FIND_CLAIMS: (ClaimRequest(cluster=CLUSTER), Claims),
+    names.RECORD_COMPLETE: (ClaimRequest(cluster=CLUSTER), type(None)),
     names.ENSURE_AUTHORITY: (AuthorityRequest(cluster=CLUSTER, authority=Authority.ETCD), AuthorityFacts),
     names.ENSURE_SECRETS: (ClaimRequest(cluster=CLUSTER), type(None)),
     names.SIGN_CERTIFICATES: (
