@@ -26,6 +26,15 @@ from contracts.machines import (
 POLL_SECONDS = 0.03
 BOOT_SECONDS = 60.0
 
+EXPLAIN_COMMAND = ["giantnetes-machine", "explain"]
+"""With names of programs after it: prints for each the last error in its log."""
+
+_TOLD = {
+    "no space left on device": ErrorCode.DISK_FULL,
+    "address already in use": ErrorCode.ADDRESS_IN_USE,
+}
+"""What is said on a machine (errno(3)) when it isn't the machine's own fault."""
+
 
 def machine_activities(provider: Provider) -> list[Callable[..., Any]]:
     """Return the activities for the queue of one provider."""
@@ -55,19 +64,17 @@ class MachineActivities:
     def boot(self, request: MachineRequest) -> MachineRequests:
         """Make a machine exist, wait until it has booted, and return its public keys.
 
-        Raises ``StepError`` with MachineNotReady after a minute, and with MachineFailed when another machine
-        than the one that was made answers.
+        Raises ``StepError`` with MachineNotReady after a minute, and with MachineFailed when its boot fails or
+        another machine than the one that was made answers.
         """
         cluster_id, name = request.cluster.cluster_id, request.machine.name
         facts = self._provider.ensure_machine(request.cluster, request.machine, request.slots)
-        deadline = time.monotonic() + BOOT_SECONDS
-        while self._provider.observe_machine(cluster_id, name).state is not MachineState.UP:
-            if time.monotonic() > deadline:
-                raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {BOOT_SECONDS:.0f} s")
-            time.sleep(POLL_SECONDS)
+        self._await_boot(cluster_id, name)
         result = self._provider.run_command(cluster_id, name, REQUESTS_COMMAND)
         if result.exit_status:
-            raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name} gave no requests: {result.stderr.strip()}")
+            raise StepError(
+                ErrorCode.MACHINE_NOT_READY, f"machine {name} gave no requests: {result.stderr.strip()}"
+            )
         requests = MachineRequests.model_validate_json(result.stdout)
         if requests.instance_id != facts.instance_id:
             raise StepError(ErrorCode.MACHINE_FAILED, f"another instance answers as machine {name}")
@@ -75,14 +82,25 @@ class MachineActivities:
 
     @activity.defn(name=names.INSTALL_MACHINE)
     def install(self, request: InstallRequest) -> MachineObservation:
-        """Hand a machine its certificates and sealed secrets, and have it take them over and start."""
+        """Hand a machine its certificates and sealed secrets, and have it take them over and start.
+
+        Doesn't wait for its services. Raises ``StepError`` with MachineFailed when one is seen to fail, and
+        with MachineNotReady when the machine still lacks something.
+        """
         cluster_id, name = request.cluster.cluster_id, request.machine.name
         if request.files:
             self._provider.write_files(cluster_id, name, request.files)
         result = self._provider.run_command(cluster_id, name, INSTALL_COMMAND)
         if result.exit_status:
             raise StepError(ErrorCode.MACHINE_FAILED, f"machine {name} took nothing over: {result.stderr.strip()}")
-        return self._provider.observe_machine(cluster_id, name)
+        if result.stdout:
+            raise StepError(
+                ErrorCode.MACHINE_NOT_READY, f"machine {name} is not complete: {result.stdout.strip()}"
+            )
+        observed = self._provider.observe_machine(cluster_id, name)
+        if failed := _failed_services(observed):
+            raise self._failure(cluster_id, name, failed)
+        return observed
 
     @activity.defn(name=names.DELETE_MACHINES)
     def delete_all(self, reference: ClusterReference) -> None:
@@ -93,3 +111,29 @@ class MachineActivities:
     def list_left(self, reference: ClusterReference) -> Leftovers:
         """List what exists of a cluster, or of all when the id is empty."""
         return Leftovers(items=self._provider.list_left(reference.cluster_id))
+
+    def _await_boot(self, cluster_id: str, name: str) -> None:
+        """Return when the machine is up. One whose services fail has booted: that is for later steps to tell."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while True:
+            observed = self._provider.observe_machine(cluster_id, name)
+            if observed.state is MachineState.UP or _failed_services(observed):
+                return
+            if observed.state is MachineState.FAILED:
+                raise self._failure(cluster_id, name, ["boot"])
+            if time.monotonic() > deadline:
+                raise StepError(
+                    ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {BOOT_SECONDS:.0f} s"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _failure(self, cluster_id: str, name: str, programs: list[str]) -> StepError:
+        """Say what the machine's logs say of programs that failed."""
+        told = self._provider.run_command(cluster_id, name, [*EXPLAIN_COMMAND, *programs]).stdout.splitlines()
+        message = f"machine {name} fails: {'; '.join(told)}"
+        codes = (code for words, code in _TOLD.items() if words in message.lower())
+        return StepError(next(codes, ErrorCode.MACHINE_FAILED), message)
+
+
+def _failed_services(observed: MachineObservation) -> list[str]:
+    return [name for name, state in observed.services.items() if state == "failed"]

@@ -1,0 +1,91 @@
+"""The include file of a machine: one group of programs for supervisord (http://supervisord.org/configuration.html).
+
+Stopping a machine takes its power: every program is killed at once, as none may depend on a farewell.
+"""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.machine.processes import MARKER
+from nodes.model import Service
+
+BOOT = "boot"
+LOG_BYTES = 10 * 2**20
+LOG_BACKUPS = 2
+STABLE_SECONDS = 2
+"""A service that ends sooner than this after its start is failing, and is started again after a growing wait."""
+
+MACHINE_PROGRAM = (sys.executable, "-I", "-m", "nodes.machine")
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program of a group. ``options`` are supervisord's."""
+
+    name: str
+    argv: tuple[str, ...]
+    options: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+def boot_program(folder: Path) -> Program:
+    """Return the program that runs once at each start of a machine."""
+    options = {"autostart": "true", "autorestart": "false", "startsecs": "0", "exitcodes": "0"}
+    return Program(BOOT, (*MACHINE_PROGRAM, BOOT, str(folder)), options, {})
+
+
+def service_program(service: Service, *, autostart: bool = False) -> Program:
+    """Return a service. The machine starts it when it has its certificates; it is never given up on."""
+    argv = service.argv
+    if service.needs:
+        command = "await-ready" if service.needs.ready else "await-answer"
+        argv = (*MACHINE_PROGRAM, command, service.needs.url, service.needs.authority, *argv)
+    options = {
+        "autostart": str(autostart).lower(),
+        "autorestart": "true",
+        "startsecs": str(STABLE_SECONDS),
+        "startretries": "1000000",
+    }
+    return Program(service.name, argv, options, service.environment)
+
+
+def render_group(group: str, folder: Path, state: Path, programs: list[Program]) -> str:
+    """Return the include file of the machine in ``folder``; ``state`` is the folder of the local stack."""
+    environment = {
+        "GIANTNETES_STATE": str(state),
+        MARKER: str(folder),
+        "HOME": str(folder / "root"),
+        "TMPDIR": str(folder / "root" / "tmp"),
+    }
+    names = ",".join(f"{group}.{program.name}" for program in programs)
+    sections = [f"[group:{group}]\nprograms={names}\n"]
+    sections += [_section(group, folder, program, {**environment, **program.environment}) for program in programs]
+    return "\n".join(sections)
+
+
+def _section(group: str, folder: Path, program: Program, environment: Mapping[str, str]) -> str:
+    settings = {
+        "command": _escaped(shlex.join(program.argv)),
+        "process_name": program.name,
+        "directory": _escaped(str(folder)),
+        "environment": _escaped(",".join(f'{key}="{value}"' for key, value in environment.items())),
+        "umask": "077",
+        **program.options,
+        "stopsignal": "KILL",
+        "stopasgroup": "true",
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": _escaped(str(folder / "log" / f"{program.name}.log")),
+        "stdout_logfile_maxbytes": str(LOG_BYTES),
+        "stdout_logfile_backups": str(LOG_BACKUPS),
+    }
+    lines = (f"{key}={value}" for key, value in settings.items())
+    return f"[program:{group}.{program.name}]\n" + "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    """supervisord expands ``%(name)s`` in every value."""
+    return value.replace("%", "%%")

@@ -1,0 +1,90 @@
+"""The activities on a guest cluster, for simulated machines: they look at the world and record what they made."""
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from temporalio import activity
+
+from activities.simulated import machines
+from activities.simulated.faults import perform
+from activities.simulated.provider import SimulatedProvider
+from activities.simulated.world import World, note
+from api.errors import ErrorCode
+from contracts.activities import AWAIT_API, AWAIT_NODES, ENSURE_ACCESS, ENSURE_ADDONS, VERIFY_CLUSTER
+from contracts.errors import StepError
+from contracts.guest import GuestReport, GuestRequest
+from contracts.machines import MachinePlan, MachineState
+
+
+def simulated_guest_activities(provider: SimulatedProvider) -> list[Callable[..., Any]]:
+    """Return the activities for the queue of the simulated provider."""
+    guest = SimulatedGuest(provider.world)
+    return [guest.await_api, guest.ensure_access, guest.ensure_addons, guest.await_nodes, guest.verify_cluster]
+
+
+class SimulatedGuest:
+    """Steps on a guest cluster that exists in ``world`` alone. Every method raises only ``StepError``."""
+
+    def __init__(self, world: World) -> None:
+        """Look at and write to ``world``."""
+        self._world = world
+
+    @activity.defn(name=AWAIT_API)
+    def await_api(self, request: GuestRequest) -> GuestReport:
+        """See that the control plane machines are up and have what they need."""
+        return self._do(AWAIT_API, request, ErrorCode.API_NOT_READY, [])
+
+    @activity.defn(name=ENSURE_ACCESS)
+    def ensure_access(self, request: GuestRequest) -> GuestReport:
+        """Record the binding of administrators."""
+        return self._do(ENSURE_ACCESS, request, ErrorCode.API_NOT_READY, ["access"])
+
+    @activity.defn(name=ENSURE_ADDONS)
+    def ensure_addons(self, request: GuestRequest) -> GuestReport:
+        """Record the add-ons."""
+        return self._do(ENSURE_ADDONS, request, ErrorCode.API_NOT_READY, ["coredns", "kube-proxy"])
+
+    @activity.defn(name=AWAIT_NODES)
+    def await_nodes(self, request: GuestRequest) -> GuestReport:
+        """See that the machines are up and have what they need, and record their nodes."""
+        nodes = [f"node/{machine.name}" for machine in request.machines]
+        return self._do(AWAIT_NODES, request, ErrorCode.NODES_NOT_READY, nodes)
+
+    @activity.defn(name=VERIFY_CLUSTER)
+    def verify_cluster(self, request: GuestRequest) -> GuestReport:
+        """See that the control plane is up, and that what the steps before made is there."""
+        self._do(VERIFY_CLUSTER, request, ErrorCode.VERIFICATION_FAILED, [])
+        with self._world.transaction() as database:
+            found = {row["name"] for row in _objects(database, request.cluster.cluster_id)}
+        if missing := {"access", "coredns", "kube-proxy"} - found:
+            raise StepError(ErrorCode.VERIFICATION_FAILED, f"{', '.join(sorted(missing))} not found")
+        return GuestReport(message="used the simulated cluster")
+
+    def _do(self, operation: str, request: GuestRequest, code: ErrorCode, objects: list[str]) -> GuestReport:
+        cluster_id = request.cluster.cluster_id
+        effect = partial(
+            _look_and_record, cluster_id=cluster_id, wanted=request.machines, code=code, objects=objects
+        )
+        perform(self._world, operation, effect)
+        return GuestReport(message=f"{operation} on {len(request.machines)} simulated machines")
+
+
+def _look_and_record(
+    database: sqlite3.Connection, cluster_id: str, wanted: list[MachinePlan], code: ErrorCode, objects: list[str]
+) -> None:
+    for machine in wanted:
+        row = machines.find(database, cluster_id, machine.name)
+        if row is None or machines.state_of(row) is not MachineState.UP:
+            raise StepError(code, f"machine {machine.name} is not up")
+        if not machines.is_installed(database, row):
+            raise StepError(code, f"machine {machine.name} has no certificates")
+    for name in objects:
+        made = database.execute("INSERT INTO objects VALUES (?, ?) ON CONFLICT DO NOTHING", (cluster_id, name))
+        if made.rowcount:
+            note(database, "created", "object", cluster_id, name)
+
+
+def _objects(database: sqlite3.Connection, cluster_id: str) -> list[sqlite3.Row]:
+    return database.execute("SELECT name FROM objects WHERE cluster_id = ?", (cluster_id,)).fetchall()

@@ -1,0 +1,34 @@
+"""What a booted machine asks for."""
+
+import json
+import time
+
+from nodes.machine.errors import MachineError
+from nodes.machine.machine import Machine
+
+VALIDITY = "validity.json"
+"""File beside the certificates: name to the Unix time at which each ends, so that reading it needs no parser."""
+
+
+def requests(machine: Machine) -> str:
+    """Return ``contracts.machines.MachineRequests`` as JSON: requests for what isn't held and valid.
+
+    Raises MachineError while the machine hasn't booted.
+    """
+    if not machine.booted.exists():
+        raise MachineError(f"machine {machine.name} has not booted yet")
+    sealing = "" if machine.holds_secrets() else machine.sealing_certificate.read_text()
+    wanted = sorted(set(machine.certificates) - _valid(machine))
+    answer = {
+        "instance_id": machine.instance_id,
+        "requests": {name: (machine.keys / f"{name}.csr").read_text() for name in wanted},
+        "sealing_certificate": sealing,
+    }
+    return json.dumps(answer)
+
+
+def _valid(machine: Machine) -> set[str]:
+    if not machine.pki.holds(VALIDITY):
+        return set()
+    ends = json.loads((machine.pki.current / VALIDITY).read_text())
+    return {name for name, end in ends.items() if end > time.time()}

@@ -1,0 +1,112 @@
+"""What a machine is made of, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from contracts.machines import MachineRequest
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are on a machine. The defaults are those of a machine with a disk of its own.
+
+    ``config`` is made anew at each boot; ``state`` holds keys, certificates and opened secrets and lives as
+    long as the machine; ``etcd`` is the volume of a control plane slot and outlives it. ``binaries`` maps a
+    command to its file where that isn't below ``/opt/bin``.
+    """
+
+    config: str = "/etc/kubernetes"
+    state: str = "/var/lib/giantnetes"
+    etcd: str = "/var/lib/etcd"
+    logs: str = "/var/log/giantnetes"
+    binaries: Mapping[str, str] = field(default_factory=dict)
+
+    def binary(self, command: str) -> str:
+        """Return the file of a command."""
+        return self.binaries.get(command, f"/opt/bin/{command}")
+
+    def key(self, certificate: str) -> str:
+        """Return the file of a certificate's private key."""
+        return f"{self.state}/pki/current/{certificate}.key"
+
+    def certificate(self, name: str) -> str:
+        """Return the file of a certificate. ``current`` is switched as a whole, so key and certificate match."""
+        return f"{self.state}/pki/current/{name}.crt"
+
+    def secret(self, name: str) -> str:
+        """Return the file of an opened secret."""
+        return f"{self.state}/secrets/current/{name}"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that is written at each boot, only readable by its owner. It holds no secret."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Need:
+    """A URL that answers before a service starts, and the CA that its certificate is checked against.
+
+    ``ready`` waits for the status 200; else any answer will do.
+    """
+
+    url: str
+    authority: str
+    ready: bool = True
+
+
+@dataclass(frozen=True)
+class Service:
+    """A long-running program. It starts when ``needs``, if any, is there, and is restarted when it ends.
+
+    ``listens`` has the ports that it opens on the machine's address.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: Need | None = None
+    listens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class MachineConfig:
+    """All of a machine.
+
+    ``certificates`` maps those whose keys it makes to the CA file that they are checked against;
+    ``authorities`` and ``secrets`` name the files without which its services can't start.
+    """
+
+    address: str
+    folders: tuple[str, ...]
+    files: tuple[File, ...]
+    services: tuple[Service, ...]
+    certificates: Mapping[str, str]
+    authorities: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a template is rendered from."""
+
+    request: MachineRequest
+    layout: Layout
+
+    @property
+    def address(self) -> str:
+        """The machine's own address."""
+        return self.request.cluster.address(self.request.machine.host)
+
+    @property
+    def server(self) -> str:
+        """URL of the API server on this control plane machine."""
+        return f"https://{self.address}:{self.request.cluster.spec.network.api_port}"
+
+    @property
+    def port(self) -> int:
+        """Port of the API."""
+        return self.request.cluster.spec.network.api_port

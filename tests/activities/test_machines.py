@@ -1,0 +1,173 @@
+"""The activities over a provider, here of simulated machines."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from temporalio.exceptions import CancelledError
+from temporalio.testing import ActivityEnvironment
+
+from activities import machines as module
+from activities.machines import MachineActivities, machine_activities
+from activities.simulated.provider import SimulatedProvider
+from api.errors import ErrorCode
+from contracts import activities as names
+from contracts.errors import StepError
+from contracts.machines import (
+    SEALED,
+    ClusterReference,
+    CommandResult,
+    EndpointRequest,
+    InstallRequest,
+    MachineFacts,
+    MachineObservation,
+    MachinePlan,
+    MachineRequest,
+    MachineState,
+)
+from tests.contract.clusters import TestCluster
+from tests.contract.rooms import SimulatedRoom, new_cluster
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> SimulatedRoom:
+    return SimulatedRoom(tmp_path)
+
+
+@pytest.fixture
+def cluster(room: SimulatedRoom) -> Iterator[TestCluster]:
+    with new_cluster(room, control_plane={"replicas": 3}) as made:
+        yield made
+
+
+def booting(cluster: TestCluster, machine: MachinePlan) -> MachineRequest:
+    return MachineRequest(cluster=cluster.context, machine=machine, slots=cluster.slots)
+
+
+def test_the_queue_gets_every_machine_activity(room: SimulatedRoom) -> None:
+    found = {getattr(run, "__temporal_activity_definition").name for run in machine_activities(room.provider())}
+    assert found == {
+        names.ENSURE_ENDPOINT,
+        names.BOOT_MACHINE,
+        names.INSTALL_MACHINE,
+        names.DELETE_MACHINES,
+        names.LIST_MACHINE_LEFTOVERS,
+    }
+
+
+def test_a_machine_from_boot_to_end(room: SimulatedRoom, cluster: TestCluster) -> None:
+    room.faults.boot_seconds(0.1)
+    activities, node = MachineActivities(room.provider()), cluster.nodes[0]
+    environment = ActivityEnvironment()
+    environment.run(activities.ensure_endpoint, EndpointRequest(cluster=cluster.context, slots=cluster.slots))
+    booted = environment.run(activities.boot, booting(cluster, node))
+    files = cluster.vault.answer(node, booted)
+    request = InstallRequest(cluster=cluster.context, machine=node, files=files)
+    assert environment.run(activities.install, request).state is MachineState.UP
+    again = environment.run(activities.boot, booting(cluster, node))
+    assert (again.instance_id, again.requests) == (booted.instance_id, {})
+    reference = ClusterReference(cluster_id=cluster.id)
+    left = environment.run(activities.list_left, reference)
+    assert {item.kind for item in left.items} == {"endpoint", "machine"}
+    environment.run(activities.delete_all, reference)
+    assert environment.run(activities.list_left, reference).items == []
+
+
+def test_an_install_with_files_that_do_not_fit(room: SimulatedRoom, cluster: TestCluster) -> None:
+    activities, node = MachineActivities(room.provider()), cluster.nodes[0]
+    activities.boot(booting(cluster, node))
+    request = InstallRequest(cluster=cluster.context, machine=node, files={"kubelet.crt": "no certificate"})
+    with pytest.raises(StepError) as raised:
+        activities.install(request)
+    assert raised.value.code is ErrorCode.MACHINE_FAILED
+    assert "certificate kubelet is not signed by its CA" in raised.value.message
+
+
+def test_an_install_that_leaves_something_missing(room: SimulatedRoom, cluster: TestCluster) -> None:
+    activities, slot = MachineActivities(room.provider()), cluster.slots[0]
+    files = cluster.vault.answer(slot, activities.boot(booting(cluster, slot)))
+    envelope = {SEALED: files.pop(SEALED)}
+    with pytest.raises(StepError) as raised:
+        activities.install(InstallRequest(cluster=cluster.context, machine=slot, files=files))
+    assert raised.value.code is ErrorCode.MACHINE_NOT_READY
+    assert raised.value.message == "machine control-plane-1 is not complete: services wait for secrets"
+    activities.install(InstallRequest(cluster=cluster.context, machine=slot, files=envelope))
+
+
+def test_a_machine_that_does_not_boot(
+    room: SimulatedRoom, cluster: TestCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.faults.boot_seconds(60)
+    monkeypatch.setattr(module, "BOOT_SECONDS", 0.2)
+    with pytest.raises(StepError) as raised:
+        MachineActivities(room.provider()).boot(booting(cluster, cluster.nodes[0]))
+    assert raised.value.code is ErrorCode.MACHINE_NOT_READY
+
+
+async def test_waiting_for_a_boot_can_be_cancelled(room: SimulatedRoom, cluster: TestCluster) -> None:
+    room.faults.boot_seconds(60)
+    environment = ActivityEnvironment()
+    activities = MachineActivities(room.provider())
+
+    def boot() -> None:
+        environment.run(activities.boot, booting(cluster, cluster.nodes[0]))
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = asyncio.get_running_loop().run_in_executor(pool, boot)
+        await asyncio.sleep(0.2)
+        environment.cancel()
+        with pytest.raises(CancelledError):
+            await asyncio.wait_for(waiting, 2)
+
+
+class Impostor(SimulatedProvider):
+    """Answers with the facts of another machine than the one that runs."""
+
+    def ensure_machine(self, cluster: object, machine: MachinePlan, slots: list[MachinePlan]) -> MachineFacts:
+        facts = super().ensure_machine(cluster, machine, slots)  # type: ignore[arg-type]
+        return facts.model_copy(update={"instance_id": "another"})
+
+
+def test_requests_of_another_instance_are_refused(room: SimulatedRoom, cluster: TestCluster) -> None:
+    with pytest.raises(StepError) as raised:
+        MachineActivities(Impostor(room.path)).boot(booting(cluster, cluster.nodes[0]))
+    assert raised.value.code is ErrorCode.MACHINE_FAILED
+    assert "another instance" in raised.value.message
+
+
+class Failing(SimulatedProvider):
+    """A provider that sees a program of the machine fail, with the line ``told`` in its log."""
+
+    told = ""
+
+    def observe_machine(self, cluster_id: str, name: str) -> MachineObservation:
+        seen = super().observe_machine(cluster_id, name)
+        return seen.model_copy(update={"services": {"etcd": "failed"}, "state": MachineState.FAILED})
+
+    def run_command(self, cluster_id: str, name: str, command: list[str]) -> CommandResult:
+        if command == ["giantnetes-machine", "explain", "etcd"]:
+            return CommandResult(exit_status=0, stdout=f"etcd: {self.told}\n", stderr="")
+        return super().run_command(cluster_id, name, command)
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ("write /x/wal: no space left on device", ErrorCode.DISK_FULL),
+        ("listen tcp 127.64.7.11:2379: bind: address already in use", ErrorCode.ADDRESS_IN_USE),
+        ("panic: boom", ErrorCode.MACHINE_FAILED),
+    ],
+)
+def test_a_failing_service_is_told_by_its_log(
+    room: SimulatedRoom, cluster: TestCluster, told: str, code: ErrorCode
+) -> None:
+    provider, node = Failing(room.path), cluster.nodes[0]
+    cluster.certify(SimulatedProvider(room.path), node)
+    provider.told = told
+    activities = MachineActivities(provider)
+    activities.boot(booting(cluster, node))
+    with pytest.raises(StepError) as raised:
+        activities.install(InstallRequest(cluster=cluster.context, machine=node))
+    assert (raised.value.code, raised.value.message) == (code, f"machine workers-1 fails: etcd: {told}")

@@ -1,0 +1,122 @@
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.cluster import AuditSpec
+from nodes.model import Layout, MachineConfig, Service
+from nodes.render import render
+from nodes.v1.policies import audit_policy
+from planning.releases import load_releases
+from tests.nodes.frozen import CASES, make_request
+
+RELEASE = load_releases()["1.37.2-1"]
+LAYOUT = Layout()
+
+
+def machine(case: str) -> MachineConfig:
+    return render(RELEASE, make_request(RELEASE.name, case), LAYOUT)
+
+
+def flag(service: Service, name: str) -> list[str]:
+    return [argument.partition("=")[2] for argument in service.argv if argument.startswith(f"--{name}=")]
+
+
+def services(case: str) -> dict[str, Service]:
+    return {service.name: service for service in machine(case).services}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_a_service_refers_to_is_made_by_the_machine(case: str) -> None:
+    config = machine(case)
+    certificates = {*config.certificates, *config.authorities}
+    made = {file.path for file in config.files}
+    made |= {LAYOUT.certificate(name) for name in certificates}
+    made |= {LAYOUT.key(name) for name in config.certificates} | {LAYOUT.secret(name) for name in config.secrets}
+    text = "\n".join(
+        [argument for service in config.services for argument in service.argv[1:]]
+        + [file.content for file in config.files]
+    )
+    written = {f"{LAYOUT.etcd}/data", f"{LAYOUT.logs}/audit.log"}
+    assert set(re.findall(r"/(?:etc|var)/[\w./-]+", text)) - written <= made
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_that_is_certified_is_used(case: str) -> None:
+    config = machine(case)
+    text = "\n".join(argument for service in config.services for argument in service.argv)
+    text += "\n".join(file.content for file in config.files)
+    unused = [name for name in config.certificates if LAYOUT.key(name) not in text]
+    assert not unused
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_two_services_of_a_machine_share_a_port(case: str) -> None:
+    ports = [port for service in machine(case).services for port in service.listens]
+    assert len(ports) == len(set(ports))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_services_bind_the_machines_own_address_alone(case: str) -> None:
+    config = machine(case)
+    for service in config.services:
+        bound = flag(service, "bind-address") + flag(service, "address") + flag(service, "listen-client-urls")
+        assert bound
+        assert all(config.address in value for value in bound)
+
+
+def test_only_several_slots_elect_leaders() -> None:
+    assert flag(services("control-plane")["kube-scheduler"], "leader-elect") == ["false"]
+    assert flag(services("control-plane-of-three")["kube-scheduler"], "leader-elect") == ["true"]
+
+
+def test_etcd_members_are_the_slots() -> None:
+    members = flag(services("control-plane-of-three")["etcd"], "initial-cluster")[0].split(",")
+    assert members == [f"control-plane-{n}=https://127.64.7.{10 + n}:2380" for n in (1, 2, 3)]
+
+
+def test_a_lone_etcd_member_does_not_wait_for_an_election() -> None:
+    assert flag(services("control-plane")["etcd"], "election-timeout") == ["100"]
+    assert not flag(services("control-plane-of-three")["etcd"], "election-timeout")
+
+
+def test_kubernetes_refuses_loopback_endpoints_so_none_are_reconciled_there() -> None:
+    assert flag(services("control-plane")["kube-apiserver"], "endpoint-reconciler-type") == ["none"]
+    assert flag(services("control-plane-with-options")["kube-apiserver"], "endpoint-reconciler-type") == ["lease"]
+
+
+def test_each_control_plane_uses_its_own_api_server_and_nodes_the_endpoint() -> None:
+    [manager] = [file for file in machine("control-plane-of-three").files if "controller-manager" in file.path]
+    [kubelet] = machine("node-with-labels-and-taints").files
+    assert yaml.safe_load(manager.content)["clusters"][0]["cluster"]["server"] == "https://127.64.7.13:6443"
+    assert yaml.safe_load(kubelet.content)["clusters"][0]["cluster"]["server"] == "https://127.64.7.10:6443"
+
+
+def test_a_node_registers_with_its_labels_and_taints() -> None:
+    [kubelet] = machine("node-with-labels-and-taints").services
+    assert flag(kubelet, "node-labels") == ["example.com/tier=batch,giantnetes.io/pool=gpu"]
+    assert flag(kubelet, "register-with-taints") == ["example.com/gpu=yes:NoSchedule,x=:NoExecute"]
+
+
+def test_anonymous_requests_are_for_health_alone() -> None:
+    files = {PurePosixPath(file.path).name: file.content for file in machine("control-plane").files}
+    anonymous = yaml.safe_load(files["authentication.yaml"])["anonymous"]
+    assert [condition["path"] for condition in anonymous["conditions"]] == ["/livez", "/readyz", "/healthz"]
+
+
+@given(st.builds(AuditSpec, level=st.sampled_from(["Metadata", "Request"])))
+def test_the_audit_log_never_has_bodies_of_secrets(audit: AuditSpec) -> None:
+    rules = yaml.safe_load(audit_policy(LAYOUT, audit).content)["rules"]
+    first = next(rule for rule in rules if _matches(rule, "", "secrets"))
+    assert first["level"] == "Metadata"
+
+
+def _matches(rule: dict[str, Any], group: str, resource: str) -> bool:
+    if "nonResourceURLs" in rule:
+        return False
+    listed = rule.get("resources")
+    return listed is None or any(item["group"] == group and resource in item["resources"] for item in listed)
