@@ -36,8 +36,8 @@ class Certificate:
 
     ``holder`` is the role of the machine that makes its key, None for certificates of people and workers.
     ``common_name`` and ``dns`` may hold ``{machine}`` and ``{domain}``. ``addresses`` names what goes into
-    the IP SANs: ``machine``, ``endpoint``, ``service``, ``loopback``. ``serves`` and ``used_at`` say where it
-    is presented, for the documentation and the matrix test.
+    the IP SANs: ``machine``, ``endpoint``, ``service``, ``loopback``. Where each is presented, and what it
+    opens, is in ``deploy.docs.access``.
     """
 
     name: str

@@ -5,15 +5,16 @@ would fail the workflow *task*, which is retried for ever while the run looks he
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import temporalio.api.common.v1
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter, pydantic_data_converter
 from temporalio.converter import (
+    BinaryNullPayloadConverter,
     CompositePayloadConverter,
-    DefaultPayloadConverter,
-    JSONPlainPayloadConverter,
+    JSONProtoPayloadConverter,
     create_payload_validation_error,
 )
 from temporalio.exceptions import ApplicationError
@@ -35,24 +36,42 @@ class StrictJSONConverter(PydanticJSONPlainPayloadConverter):
         try:
             return super().from_payload(payload, type_hint)
         except ValidationError as error:
-            lines = describe(error)
-            reserved = create_payload_validation_error(lines)
-            raise ApplicationError(
-                "invalid input: " + "; ".join(lines), lines, type=reserved.type, non_retryable=True
-            ) from None
+            raise _refusal(*describe(error)) from None
 
 
 class StrictPayloadConverter(CompositePayloadConverter):
-    """The default converters, with the JSON one replaced."""
+    """Takes one JSON value, or null where that fits: every message here has one argument.
+
+    Messages in the JSON form of protocol buffers are for Temporal's own queries, such as the workflow metadata.
+    """
 
     def __init__(self) -> None:
         """Create the converter; the SDK makes one for each sandbox, so it takes no arguments."""
-        super().__init__(
-            *(
-                StrictJSONConverter() if isinstance(converter, JSONPlainPayloadConverter) else converter
-                for converter in DefaultPayloadConverter.default_encoding_payload_converters
-            )
-        )
+        super().__init__(BinaryNullPayloadConverter(), JSONProtoPayloadConverter(), StrictJSONConverter())
+
+    def from_payloads(
+        self, payloads: Sequence[temporalio.api.common.v1.Payload], type_hints: list[type] | None = None
+    ) -> list[Any]:
+        """Convert payloads; raises a non-retryable ``ApplicationError`` for what can't be a message.
+
+        The SDK gives no types for another number of values than the receiver takes.
+        """
+        if len(payloads) > 1 and not type_hints:
+            raise _refusal(f"input: one JSON value is taken, not {len(payloads)}")
+        if any(payload.metadata.get("encoding") not in self.converters for payload in payloads):
+            raise _refusal("input: must be JSON, with the encoding json/plain")
+        values = super().from_payloads(payloads, type_hints)
+        for value, wanted in zip(values, type_hints or values, strict=True):
+            if value is None and isinstance(wanted, type) and issubclass(wanted, BaseModel):
+                raise _refusal("input: Input should be an object")
+        return values
+
+
+def _refusal(*lines: str) -> ApplicationError:
+    """Return the error that Temporal reserves for input that doesn't fit, with one line for each fault."""
+    reserved = create_payload_validation_error(list(lines))
+    message = "invalid input: " + "; ".join(lines)
+    return ApplicationError(message, list(lines), type=reserved.type, non_retryable=True)
 
 
 data_converter = dataclasses.replace(pydantic_data_converter, payload_converter_class=StrictPayloadConverter)

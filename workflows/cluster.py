@@ -44,17 +44,23 @@ class ClusterWorkflow:
     """One cluster, from its first wish to its end."""
 
     @workflow.init
-    def __init__(self, start: ClusterInput) -> None:
-        """Take the resource; its messages may arrive before ``run`` does."""
+    def __init__(self, start: ClusterInput | None = None) -> None:
+        """Take the resource; its messages may arrive before ``run`` does.
+
+        A start without input must come this far: without the default it would fail its task for ever, not the run.
+        """
+        if start is None:
+            raise refusal(ErrorCode.INVALID_SPEC, "input: none was given; it is a Cluster, see deploy/examples")
         uid = start.metadata.uid or str(workflow.uuid4())
         self._entity: Entity = new_entity(start, "c" + uid.replace("-", "")[:11])
         self._child: Child | None = None
         self._start = start
 
     @workflow.run
-    async def run(self, start: ClusterInput) -> str:
+    async def run(self, start: ClusterInput | None = None) -> str:
         """Live until the cluster is deleted; returns one sentence about the end."""
-        expected = workflow_id(start.metadata.namespace, start.metadata.name)
+        del start
+        expected = workflow_id(self._entity.context.namespace, self._entity.context.name)
         if workflow.info().workflow_id != expected:
             raise refusal(ErrorCode.INVALID_SPEC, f"metadata: this cluster's workflow id must be {expected}")
         loop = asyncio.create_task(self._loop())

@@ -58,7 +58,9 @@ def render_group(group: str, folder: Path, state: Path, programs: list[Program])
         "GIANTNETES_STATE": str(state),
         MARKER: str(folder),
         "HOME": str(folder / "root"),
-        "TMPDIR": str(folder / "root" / "tmp"),
+        # The kubelet puts sockets below it, whose names may have 107 characters in all (unix(7)); every program
+        # of the machine runs in the machine's folder.
+        "TMPDIR": "/proc/self/cwd/root/tmp",
     }
     names = ",".join(f"{group}.{program.name}" for program in programs)
     sections = [f"[group:{group}]\nprograms={names}\n"]

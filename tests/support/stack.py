@@ -1,4 +1,4 @@
-"""A local stack of its own for tests: real Temporal, OpenBao, host API and worker, in a short temporary folder."""
+"""A local stack of its own for tests: real Temporal, OpenBao, host API and worker, in a temporary folder."""
 
 import contextlib
 import os
@@ -22,15 +22,16 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def own_state() -> Iterator[Path]:
-    """Point the project at a state folder of the test's own; its path is short because of socket names."""
-    folder = Path(tempfile.mkdtemp(prefix="g8s-", dir="/tmp"))
+    """Point the project at a state folder of the test's own, with a path as long as that in a home folder."""
+    home = Path(tempfile.mkdtemp(prefix="g8s-", dir="/tmp"))
+    folder = home / ".local" / "state" / "giantnetes"
     before = os.environ.get("GIANTNETES_STATE")
     os.environ["GIANTNETES_STATE"] = str(folder)
     try:
         yield folder
     finally:
         down(say)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
         if before is None:
             del os.environ["GIANTNETES_STATE"]
         else:

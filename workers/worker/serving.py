@@ -13,6 +13,7 @@ from contracts import queues
 from workflows.cluster import ClusterWorkflow
 from workflows.create import CreateClusterWorkflow
 from workflows.delete import DeleteClusterWorkflow
+from workflows.messages import FittingMessages
 
 WORKFLOWS: list[type] = [ClusterWorkflow, CreateClusterWorkflow, DeleteClusterWorkflow]
 THREADS = 8
@@ -59,7 +60,7 @@ def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -
         activities=list(queue.activities),
         activity_executor=threads,
         max_concurrent_activities=THREADS if threads else None,
-        interceptors=list(interceptors),
+        interceptors=[*interceptors, FittingMessages()],
         graceful_shutdown_timeout=GRACE,
         sticky_queue_schedule_to_start_timeout=HANDOVER,
         max_heartbeat_throttle_interval=PULSE,

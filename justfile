@@ -1,0 +1,108 @@
+# Everything that people do with Giantnetes on one machine. uv makes .venv from the lock file when it is missing.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set positional-arguments
+
+# The virtual environment that a shell is in isn't the project's: uv would warn about it at every turn.
+unexport VIRTUAL_ENV
+
+python := "uv run --frozen python"
+
+[private]
+default:
+    @just --list --unsorted
+
+# Bring everything up, create a cluster of 1 control plane machine and 3 nodes, and show it with kubectl
+[group('use')]
+[no-exit-message]
+demo:
+    @{{ python }} -m workers.cli.demo
+
+# Start the local stack (Temporal, OpenBao, host API, worker); guest clusters come back too
+[group('use')]
+[no-exit-message]
+up:
+    @{{ python }} -m deploy.stack up
+
+# Show whether each service of the local stack works, and where it listens
+[group('use')]
+[no-exit-message]
+status:
+    @{{ python }} -m deploy.stack status
+
+# Stop everything, guest clusters included; `just up` brings it all back
+[group('use')]
+[no-exit-message]
+down:
+    @{{ python }} -m deploy.stack down
+
+# Stop everything and delete all guest clusters, keys and histories; asks first unless given --yes
+[group('use')]
+[no-exit-message]
+reset *options:
+    @{{ python }} -m deploy.stack reset "$@"
+
+# Look at clusters and log in to them, as `just g8s status demo --watch`; `just g8s --help` tells all
+[group('use')]
+[no-exit-message]
+g8s *arguments:
+    @uv run --frozen g8s "$@"
+
+# Write an administrator's kubeconfig for a cluster of the namespace default, valid for an hour; this is recorded
+[group('use')]
+[no-exit-message]
+kubeconfig name="demo":
+    @uv run --frozen g8s kubeconfig "$1" --group giantnetes:cluster-admins --break-glass
+
+# Fetch or build etcd, Kubernetes and the nodes of releases (all if none is named) into the cache
+[group('use')]
+[no-exit-message]
+binaries *releases:
+    @{{ python }} -m workers.cli.binaries "$@"
+
+# Run all tests, or those that pytest is told, as `just test tests/api -k network`
+[group('develop')]
+test *arguments: binaries
+    @uv run --frozen pytest "$@"
+
+# Run the static checks: lint, format, types, imports, lock file and generated files
+[group('develop')]
+check:
+    uv lock --check
+    uv run --frozen ruff check
+    uv run --frozen ruff format --check
+    uv run --frozen mypy
+    uv run --frozen lint-imports
+    uv run --frozen pytest --quiet tests/nodes/test_golden.py tests/deploy/docs tests/replay
+
+# Format the code, and mend what the linter can mend
+[group('develop')]
+format:
+    uv run --frozen ruff format
+    uv run --frozen ruff check --fix
+
+# Write the node templates' frozen output anew, for a release that is not published yet
+[group('develop')]
+golden:
+    {{ python }} -m tests.nodes.frozen
+
+# Write the generated pages of docs/ anew
+[group('develop')]
+docs:
+    {{ python }} -m deploy.docs
+
+# Replay the recorded histories against today's workflows
+[group('develop')]
+replay:
+    uv run --frozen pytest tests/replay
+
+# Record histories of today's workflows, and the fingerprints of their commands
+[group('develop')]
+record:
+    {{ python }} -m tests.replay.record
+    {{ python }} -m tests.replay.fingerprints
+
+# Time creates beside a script that does the same by hand; the last line is one JSON object
+[group('develop')]
+bench-create *options:
+    {{ python }} -m tests.bench.create "$@"

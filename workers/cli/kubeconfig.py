@@ -1,0 +1,158 @@
+"""``g8s kubeconfig``: a kubeconfig for a person, with a key that is made here and never leaves its file."""
+
+import getpass
+import re
+from base64 import b64encode
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from contracts.vault import UserCertificate
+from contracts.workflows import KubeconfigRequest
+from workers.cli.cluster import ClusterClient
+from workers.cli.console import clock, errors
+from workers.cli.errors import CliError, command
+from workers.cli.files import expanded, write_private
+from workers.cli.options import Name, Namespace
+from workers.cli.temporal import connected
+
+STDOUT = "-"
+
+_TTL = re.compile(r"(\d{1,6})(s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+User = Annotated[str, typer.Option(help="Whom the certificate names.", show_default="your login name")]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="A group that it names; may be given again.")]
+Ttl = Annotated[str, typer.Option(help="How long it is valid: 60s to 1h.")]
+BreakGlass = Annotated[
+    bool,
+    typer.Option("--break-glass", help="Ask for privileged groups (system:…, giantnetes:…); this is recorded."),
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        help=f"The file to write, {STDOUT} for standard output.",
+        show_default="~/.kube/giantnetes.NAMESPACE.NAME.yaml, with .admin for a broken glass",
+    ),
+]
+
+
+@command
+async def kubeconfig(
+    name: Name,
+    *,
+    namespace: Namespace = "default",
+    user: User = "",
+    group: Groups = None,
+    ttl: Ttl = "1h",
+    break_glass: BreakGlass = False,
+    target: Target = "",
+) -> int:
+    """Write a kubeconfig (mode 0600) for a named user, valid for an hour or less.
+
+    The key is made here; a signing request for it goes to the cluster's workflow, and only the certificate comes
+    back. Kubernetes grants a user without groups nothing: bind roles to the user or to the groups, or break the
+    glass: g8s kubeconfig NAME --group giantnetes:cluster-admins --break-glass
+    """
+    cluster = ClusterClient(await connected(), namespace, name)
+    request, key = signing_request(user or login(), group or [], seconds(ttl), break_glass=break_glass)
+    certificate = await cluster.send("kubeconfig", request, UserCertificate)
+    text = document(cluster.label, request.user, certificate, key)
+    if target == STDOUT:
+        typer.echo(text, nl=False)
+        return 0
+    path = expanded(target or default_path(namespace, name, privileged=break_glass))
+    write_private(path, text)
+    _explain(path, request, certificate)
+    return 0
+
+
+def signing_request(
+    user: str, groups: list[str], ttl_seconds: int, *, break_glass: bool
+) -> tuple[KubeconfigRequest, str]:
+    """Return a request for a certificate and the new P-256 key (PEM) that it is for.
+
+    Raises pydantic's ValidationError when user, groups or lifetime can't be asked for.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "giantnetes")])
+    signed = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+    request = KubeconfigRequest(
+        request=signed.public_bytes(Encoding.PEM).decode(),
+        user=user,
+        groups=groups,
+        ttl_seconds=ttl_seconds,
+        break_glass=break_glass,
+    )
+    return request, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def document(cluster: str, user: str, certificate: UserCertificate, key: str) -> str:
+    """Return a kubeconfig (Kubernetes: kubeconfig v1) with all that it needs inside, as YAML."""
+    context = f"{user}@{cluster}"
+    found: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "contexts": [{"name": context, "context": {"cluster": cluster, "user": context}}],
+        "clusters": [{"name": cluster, "cluster": _server(certificate)}],
+        "users": [{"name": context, "user": _identity(certificate, key)}],
+    }
+    return yaml.safe_dump(found, sort_keys=False)
+
+
+def default_path(namespace: str, name: str, *, privileged: bool) -> str:
+    """Return where a kubeconfig is written unless told otherwise; names have no dots.
+
+    A privileged one has a file of its own, so that nobody uses it without saying so.
+    """
+    return f"~/.kube/giantnetes.{namespace}.{name}{'.admin' if privileged else ''}.yaml"
+
+
+def _server(certificate: UserCertificate) -> dict[str, str]:
+    return {"server": certificate.endpoint, "certificate-authority-data": _encoded(certificate.authority)}
+
+
+def _identity(certificate: UserCertificate, key: str) -> dict[str, str]:
+    return {"client-certificate-data": _encoded(certificate.certificate), "client-key-data": _encoded(key)}
+
+
+def _encoded(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _explain(path: Path, request: KubeconfigRequest, certificate: UserCertificate) -> None:
+    groups = f" of {', '.join(request.groups)}" if request.groups else ""
+    until = clock(datetime.fromisoformat(certificate.not_after))
+    errors().print(f"{path}: for {request.user}{groups}, valid until {until}, serial {certificate.serial}")
+    typer.echo(f"kubectl --kubeconfig {path} get nodes")
+    if not request.groups:
+        errors().print(
+            f"Without groups {request.user} may do what is bound to the name, such as, by an administrator:\n"
+            f"kubectl create clusterrolebinding {request.user}-views --clusterrole=view --user={request.user}"
+        )
+
+
+def login() -> str:
+    """Return the name of whoever runs this; CliError when they have none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise CliError("this process has no login name", "Say for whom the certificate is: --user NAME") from error
+
+
+def seconds(ttl: str) -> int:
+    """Return a length of time such as ``1h`` in seconds; CliError when it is none."""
+    match = _TTL.fullmatch(ttl)
+    if not match:
+        raise CliError(f"--ttl {ttl} is no length of time", "Write it like 1h, 30m or 90s.")
+    return int(match[1]) * _SECONDS[match[2]]

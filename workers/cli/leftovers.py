@@ -1,0 +1,96 @@
+"""``g8s leftovers``: what exists outside and belongs to no living cluster."""
+
+import asyncio
+from datetime import timedelta
+from typing import get_args
+from uuid import uuid4
+
+from temporalio.client import ActivityFailureError, Client, WorkflowExecutionStatus
+from temporalio.common import RetryPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.cluster import Provider
+from contracts import activities as names
+from contracts import queues
+from contracts.machines import ClusterReference, Leftover, Leftovers
+from contracts.workflows import workflow_id
+from workers.cli.console import columns, errors, output
+from workers.cli.errors import CliError, command
+from workers.cli.temporal import connected
+from workers.worker.settings import from_environment
+from workflows.failures import error_status
+
+REGISTRY = "registry"
+"""Kind of the entry that pins the id of a cluster to its namespace and name."""
+QUEUE = timedelta(seconds=10)
+LOOK = timedelta(minutes=1)
+
+
+@command
+async def leftovers() -> int:
+    """List machines, volumes, processes, CAs, keys and claims that belong to no living cluster.
+
+    All providers and Vault are asked, by the worker; a cluster lives while its workflow runs. The exit status is 0
+    when nothing is left and 1 otherwise. Leftovers of a cluster whose workflow was terminated are not lost: start
+    the cluster again, it adopts them; then delete it.
+    """
+    client = await connected()
+    found = await _orphans(client)
+    if found:
+        # What was just being made or removed during one look is not found by a second one.
+        again = await _orphans(client)
+        found = [item for item in found if item in again]
+    if not found:
+        errors().print("nothing is left over")
+        return 0
+    rows = [(item.kind, item.name, item.cluster_id) for item in found]
+    for line in columns([("KIND", "NAME", "CLUSTER ID"), *rows]):
+        output().print(line, soft_wrap=True)
+    return 1
+
+
+async def _orphans(client: Client) -> list[Leftover]:
+    """Return what exists and carries the id of no living cluster. Vault comes last: it knows whose an id is."""
+    site = from_environment().site
+    providers = [queues.provider(site, provider) for provider in get_args(Provider)]
+    looks = await asyncio.gather(*(_look(client, names.LIST_MACHINE_LEFTOVERS, queue) for queue in providers))
+    held = await _look(client, names.LIST_VAULT_LEFTOVERS, queues.vault(site))
+    found = [item for look in (*looks, held) for item in look]
+    pinned = [item for item in found if item.kind == REGISTRY]
+    lives = await asyncio.gather(*(_lives(client, item) for item in pinned))
+    living = {item.cluster_id for item, alive in zip(pinned, lives, strict=True) if alive}
+    return [item for item in found if item.cluster_id not in living]
+
+
+async def _look(client: Client, activity: str, queue: str) -> list[Leftover]:
+    """Run one activity by itself, no workflow around it, and return what it found."""
+    try:
+        found: Leftovers = await client.execute_activity(
+            activity,
+            ClusterReference(cluster_id=""),
+            id=f"leftovers/{queue}/{uuid4()}",
+            task_queue=queue,
+            result_type=Leftovers,
+            schedule_to_start_timeout=QUEUE,
+            start_to_close_timeout=LOOK,
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            summary="g8s leftovers",
+        )
+    except ActivityFailureError as error:
+        known = error_status(error.cause)
+        raise CliError(
+            f"the queue {queue} could not be asked what is left: {known.message}", known.hint
+        ) from error
+    return found.items
+
+
+async def _lives(client: Client, entry: Leftover) -> bool:
+    """Say whether the workflow runs that an entry of the registry, called NAMESPACE/NAME, belongs to."""
+    namespace, _, name = entry.name.partition("/")
+    try:
+        found = await client.get_workflow_handle(workflow_id(namespace, name)).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return found.status is WorkflowExecutionStatus.RUNNING
