@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from activities.vault.sealing import new_encryption_key, seal, secret_files
+from activities.vault.sealing import new_encryption_key, new_service_account_key, seal, secret_files
 from contracts.certificates import CERTIFICATES, Certificate, Usage
 from contracts.context import ClusterContext
 from contracts.machines import SEALED, MachinePlan, MachineRequests, MachineRole
@@ -79,9 +79,7 @@ class TestVault:
     def __init__(self, cluster: ClusterContext) -> None:
         self.cluster = cluster
         self.authorities = {authority: TestAuthority(f"{authority} of a test") for authority in Authority}
-        key = ec.generate_private_key(ec.SECP256R1())
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
-        self._secrets = secret_files({"private": private}, new_encryption_key())
+        self._secrets = secret_files(new_service_account_key(), new_encryption_key())
 
     def answer(
         self, machine: MachinePlan, booted: MachineRequests, lifetime: timedelta = timedelta(days=1)

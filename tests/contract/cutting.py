@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -71,6 +72,9 @@ class Cuts:
             sys.settrace(trace)
             self._action()
             os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(1)
 

@@ -24,7 +24,7 @@ def cut_at_each_line(folder: Path, action: Callable[[], str], check: Callable[[]
         shutil.copytree(kept, folder, symlinks=True)
 
     lines = 0
-    for lines in cuts(action, [nodes.machine], restore):
+    for lines in cuts(action, [nodes.machine], restore):  # noqa: B007 - returned below
         check()
     return lines
 
