@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
+from api.errors import ERRORS
 from contracts.certificates import CERTIFICATES, Certificate, Usage
 from contracts.machines import MachineRole
 from deploy.docs.access import ACCESS, CONNECTIONS, ENDPOINTS, OTHERS
@@ -19,13 +20,20 @@ _USAGES = {Usage.SERVER: "server", Usage.CLIENT: "client"}
 
 def pages() -> dict[Path, str]:
     """Return each page's content by the file that it belongs in."""
-    return {DOCS / "certificates.md": certificates_page()}
+    return {DOCS / "certificates.md": certificates_page(), DOCS / "errors.md": errors_page()}
+
+
+def errors_page() -> str:
+    """Return docs/errors.md."""
+    head = ("code", "whose fault", "tried again by itself", "what to do")
+    known = ERRORS.items()
+    rows = ((_code(code), error.fault, "yes" if error.retryable else "no", error.hint) for code, error in known)
+    return _template("errors").substitute(errors=_table(head, rows))
 
 
 def certificates_page() -> str:
     """Return docs/certificates.md."""
-    template = Template(Path(__file__).with_name("certificates.md.in").read_text())
-    return template.substitute(
+    return _template("certificates").substitute(
         certificates=_table(
             (
                 "name",
@@ -65,6 +73,10 @@ def _certificate(kind: Certificate) -> tuple[str, ...]:
         _HOLDERS[kind.holder],
         kind.purpose,
     )
+
+
+def _template(page: str) -> Template:
+    return Template(Path(__file__).with_name(f"{page}.md.in").read_text())
 
 
 def _code(text: str) -> str:

@@ -1,5 +1,6 @@
 """One cluster as the command line talks with it: questions and messages to its entity workflow."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -49,8 +50,8 @@ class Look:
 
     @property
     def failed(self) -> bool:
-        """Whether the last operation ended badly."""
-        return self.status.phase is Phase.FAILED or self.status.phase in BUSY
+        """Whether the last operation ended badly, or its workflow without deleting the cluster."""
+        return self.status.phase is Phase.FAILED or bool(self.ending and self.status.phase is not Phase.DELETED)
 
 
 class ClusterClient:
@@ -72,12 +73,12 @@ class ClusterClient:
     async def send(self, update: str, argument: BaseModel, answer: type[Answer]) -> Answer:
         """Send an update and return its answer; CliError with the workflow's own words when it refuses."""
         try:
-            result: Answer = await self._handle.execute_update(
-                update, argument, result_type=answer, rpc_timeout=UPDATE
-            )
+            # A limit on the request would not do: the client asks again when the server ends a long poll.
+            async with asyncio.timeout(UPDATE.total_seconds()):
+                result: Answer = await self._handle.execute_update(update, argument, result_type=answer)
         except WorkflowUpdateFailedError as error:
             raise CliError(f"{self.label} refused: {_reason(error)}", "Nothing was changed.") from error
-        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise self._silent(UPDATE) from error
         except RPCError as error:
             raise self._known(error, UPDATE) from error
@@ -89,7 +90,9 @@ class ClusterClient:
                 "status", result_type=ClusterStatus, reject_condition=condition, rpc_timeout=ANSWER
             )
         except WorkflowQueryFailedError as error:
-            raise CliError(f"{self.label} has no status: {ending or error}", "Start it again.") from error
+            raise CliError(
+                f"{self.label} has no status: {ending or error}", "Correct that and start it again."
+            ) from error
         except RPCError as error:
             raise self._known(error, ANSWER) from error
         return status

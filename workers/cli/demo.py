@@ -26,7 +26,7 @@ from deploy.binaries import ensure
 from deploy.paths import cache_dir, state_dir
 from deploy.stack import Stack, preflight, supervisord, up
 from planning.releases import load_releases
-from workers.cli.cluster import ClusterClient
+from workers.cli.cluster import ClusterClient, Look
 from workers.cli.console import output
 from workers.cli.errors import CliError, leave, reporting
 from workers.cli.files import expanded, write_private
@@ -38,6 +38,8 @@ from workers.worker.wiring import release_parts
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "demo.json"
 USUAL_TEMPORAL = "127.0.0.1:7233"
 HOUR_S = 3600
+PATIENCE_S = 300
+"""How long the cluster may take, a minute being usual on the slowest machine; errors are retried for ever."""
 
 INTERRUPTED = """\
 stopped watching; the cluster's operation goes on in the background
@@ -90,7 +92,7 @@ async def bring(demo: Demo) -> int:
     cluster = ClusterClient(client, meta.namespace, meta.name)
     with _timed("cluster"):
         await _start(client, demo, cluster)
-        look = await watch(cluster, output())
+        look = await _watch(cluster)
     if look.status.phase is not Phase.RUNNING:
         why = look.ending or look.status.waiting_on or f"it is {look.status.phase}"
         hint = "Mend the cause, then run `just demo` again."
@@ -98,6 +100,17 @@ async def bring(demo: Demo) -> int:
     with _timed("kubeconfig"):
         await _log_in(cluster, demo.kubeconfig)
     return 0
+
+
+async def _watch(cluster: ClusterClient) -> Look:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await watch(cluster, output())
+    except TimeoutError as error:
+        message = (
+            f"the cluster {cluster.label} is not complete after {PATIENCE_S // 60} minutes; it is still tried"
+        )
+        raise CliError(message, "Mend what its step above says. Look at it: uv run g8s status demo") from error
 
 
 def _binaries(wanted: ClusterInput) -> dict[str, Path]:

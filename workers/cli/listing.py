@@ -35,8 +35,8 @@ async def list_clusters(form: Output = Format.TEXT) -> int:
     """List the clusters whose workflows run.
 
     They are read from Temporal's visibility store, which is a moment late: a cluster shows up, changes and goes
-    there about a second after the fact. AGE counts from the start of the workflow's run. `g8s status NAME` asks
-    the workflow itself.
+    there about a second after the fact. AGE is that of the workflow's newest run, which continues those before.
+    `g8s status NAME` asks the workflow itself.
     """
     found = await _living(await connected())
     if form is Format.JSON:

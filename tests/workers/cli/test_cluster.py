@@ -1,0 +1,48 @@
+"""Who does not answer the command line, and how that is told."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.workflows import CLUSTER, Accepted, Reason, workflow_id
+from workers.cli import cluster
+from workers.cli.cluster import ClusterClient
+from workers.cli.errors import CliError, NoAnswerError
+
+
+@pytest.fixture
+async def unserved(temporal: WorkflowEnvironment) -> AsyncIterator[str]:
+    """A cluster whose workflow nobody runs."""
+    handle = await temporal.client.start_workflow(
+        CLUSTER, id=workflow_id("default", "deserted"), task_queue="nobody-polls-this"
+    )
+    yield "deserted"
+    await handle.terminate()
+
+
+@pytest.fixture
+def client(temporal: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A client of a command line that waits no longer than a second."""
+    monkeypatch.setattr(cluster, "ANSWER", timedelta(seconds=1))
+    monkeypatch.setattr(cluster, "UPDATE", timedelta(seconds=1))
+    return temporal.client
+
+
+async def test_a_question_or_a_message_that_no_worker_takes(client: Client, unserved: str) -> None:
+    deserted = ClusterClient(client, "default", unserved)
+    with pytest.raises(NoAnswerError, match="no worker answered for default/deserted within 1 s") as failure:
+        await deserted.look()
+    assert "just status" in failure.value.hint
+    with pytest.raises(NoAnswerError, match="no worker answered"):
+        await deserted.send("retry", Reason(), Accepted)
+
+
+async def test_a_question_or_a_message_to_nobody(client: Client) -> None:
+    nobody = ClusterClient(client, "default", "no-such-cluster")
+    with pytest.raises(CliError, match="there is no cluster default/no-such-cluster"):
+        await nobody.look()
+    with pytest.raises(CliError, match="there is no cluster default/no-such-cluster"):
+        await nobody.send("retry", Reason(), Accepted)
