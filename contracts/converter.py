@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import temporalio.api.common.v1
+import temporalio.api.failure.v1
 from pydantic import BaseModel, ValidationError
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter, pydantic_data_converter
 from temporalio.converter import (
     BinaryNullPayloadConverter,
     CompositePayloadConverter,
+    DefaultFailureConverter,
     JSONProtoPayloadConverter,
+    PayloadConverter,
     create_payload_validation_error,
 )
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 
 def describe(error: ValidationError) -> list[str]:
@@ -58,11 +61,12 @@ class StrictPayloadConverter(CompositePayloadConverter):
         """
         if len(payloads) > 1 and not type_hints:
             raise _refusal(f"input: one JSON value is taken, not {len(payloads)}")
-        if any(payload.metadata.get("encoding") not in self.converters for payload in payloads):
-            raise _refusal("input: must be JSON, with the encoding json/plain")
-        values = super().from_payloads(payloads, type_hints)
+        try:
+            values = super().from_payloads(payloads, type_hints)
+        except (KeyError, RuntimeError):
+            raise _refusal("input: must be JSON, with the encoding json/plain") from None
         for value, wanted in zip(values, type_hints or values, strict=True):
-            if value is None and isinstance(wanted, type) and issubclass(wanted, BaseModel):
+            if isinstance(wanted, type) and issubclass(wanted, BaseModel) and not isinstance(value, BaseModel):
                 raise _refusal("input: Input should be an object")
         return values
 
@@ -74,4 +78,26 @@ def _refusal(*lines: str) -> ApplicationError:
     return ApplicationError(message, list(lines), type=reserved.type, non_retryable=True)
 
 
-data_converter = dataclasses.replace(pydantic_data_converter, payload_converter_class=StrictPayloadConverter)
+class SentenceFailureConverter(DefaultFailureConverter):
+    """What is raised on purpose travels as its sentence; only bugs bring the lines of code that they came from.
+
+    Whatever a failure holds is what the CLI and the Web UI show people.
+    """
+
+    def to_failure(
+        self,
+        exception: BaseException,
+        payload_converter: PayloadConverter,
+        failure: temporalio.api.failure.v1.Failure,
+    ) -> None:
+        """Convert an exception, and what caused it, to ``failure``."""
+        super().to_failure(exception, payload_converter, failure)
+        if isinstance(exception, FailureError):
+            failure.stack_trace = ""
+
+
+data_converter = dataclasses.replace(
+    pydantic_data_converter,
+    payload_converter_class=StrictPayloadConverter,
+    failure_converter_class=SentenceFailureConverter,
+)

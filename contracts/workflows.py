@@ -1,6 +1,7 @@
 """Workflows and their messages: names and models that people and the bridge use."""
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -28,6 +29,14 @@ SEARCH_ATTRIBUTES = (CLUSTER_NAME, CLUSTER_OWNER, CLUSTER_PROVIDER, CLUSTER_PHAS
 def workflow_id(namespace: str, name: str) -> str:
     """Return the id of a cluster's entity workflow: one per name, so that nobody drives a cluster twice."""
     return f"cluster/{namespace}/{name}"
+
+
+def proposed_id(namespace: str, name: str, uid: str) -> str:
+    """Return what is to name and tag everything of a new cluster outside: 12 characters, others for each name.
+
+    A uid alone would not do: people write their own, and copy resources.
+    """
+    return f"c{sha256(f'{namespace}/{name}/{uid}'.encode()).hexdigest()[:11]}"
 
 
 class Carried(WireModel):

@@ -30,6 +30,7 @@ from contracts.workflows import (
     OperationInput,
     OperationResult,
     Reason,
+    proposed_id,
     workflow_id,
 )
 from workflows import policies
@@ -49,10 +50,11 @@ class ClusterWorkflow:
 
         A start without input must come this far: without the default it would fail its task for ever, not the run.
         """
-        if start is None:
+        if not isinstance(start, ClusterInput):
             raise refusal(ErrorCode.INVALID_SPEC, "input: none was given; it is a Cluster, see deploy/examples")
         uid = start.metadata.uid or str(workflow.uuid4())
-        self._entity: Entity = new_entity(start, "c" + uid.replace("-", "")[:11])
+        proposed = proposed_id(start.metadata.namespace, start.metadata.name, uid)
+        self._entity: Entity = new_entity(start, proposed)
         self._child: Child | None = None
         self._start = start
 

@@ -1,0 +1,120 @@
+"""Lanes: workers that die side by side, each in a Temporal namespace of its own.
+
+A namespace has its own task queues, so a whole worker, workflows and all, can be killed without the clusters
+of other lanes noticing. Temporal, OpenBao and the simulated world are the same for all.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+
+from contracts.converter import data_converter
+from contracts.workflows import SEARCH_ATTRIBUTES
+from deploy.stack import Stack
+from tests.chaos.crashing_worker import Kill
+
+PROJECT = Path(__file__).parents[2]
+DEATH_SECONDS = 40.0
+RETENTION = Duration(seconds=86400)
+
+
+class Lane:
+    """One namespace with one worker."""
+
+    def __init__(self, client: Client, folder: Path, environment: Mapping[str, str]) -> None:
+        """Use ``lane`` instead."""
+        self.client = client
+        self.folder = folder
+        self._plan = folder / "plan.json"
+        self._environment = environment
+        self._worker: asyncio.subprocess.Process | None = None
+
+    @property
+    def log(self) -> str:
+        """What the lane's workers have logged."""
+        return (self.folder / "worker.log").read_text()
+
+    async def start_worker(self) -> None:
+        """Start the worker; what it has to do waits for it, so nobody else needs to."""
+        with (self.folder / "worker.log").open("ab") as log:
+            self._worker = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.chaos.crashing_worker", str(self._plan)),
+                env=self._environment,
+                cwd=PROJECT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def arm(self, kill: Kill) -> None:
+        """Let the worker die where ``kill`` says."""
+        partial = self._plan.with_suffix(".part")
+        partial.write_text(kill.model_dump_json())
+        partial.rename(self._plan)
+
+    def disarm(self) -> None:
+        """Forget a kill that did not come true."""
+        self._plan.unlink(missing_ok=True)
+
+    async def death(self) -> float:
+        """Wait until the worker has killed itself, start it again, and return the time of death (monotonic)."""
+        assert self._worker is not None
+        status = await asyncio.wait_for(self._worker.wait(), DEATH_SECONDS)
+        died = time.monotonic()
+        assert status == -signal.SIGKILL, self.log[-2000:]
+        await self.start_worker()
+        return died
+
+    async def stop_worker(self) -> None:
+        """Kill the worker."""
+        if self._worker is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._worker.kill()
+            await self._worker.wait()
+
+
+@contextlib.asynccontextmanager
+async def lane(stack: Stack, name: str, folder: Path, **environment: str) -> AsyncIterator[Lane]:
+    """Give a lane whose worker has been started; ``environment`` is put over that of the stack's own worker."""
+    client = await _namespace(stack, name)
+    settings = {
+        "PATH": os.environ["PATH"],
+        "GIANTNETES_STATE": str(stack.state),
+        "TEMPORAL_ADDRESS": stack.temporal_address,
+        "TEMPORAL_NAMESPACE": name,
+        "VAULT_ADDR": stack.vault_address,
+        **{key: os.environ[key] for key in ("HOME", "GIANTNETES_CACHE", "XDG_CACHE_HOME") if key in os.environ},
+        **environment,
+    }
+    made = Lane(client, folder, settings)
+    await made.start_worker()
+    try:
+        yield made
+    finally:
+        await made.stop_worker()
+
+
+async def _namespace(stack: Stack, name: str) -> Client:
+    """Make a namespace with our search attributes, and return a client of it."""
+    client = await Client.connect(stack.temporal_address, namespace=name, data_converter=data_converter)
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=RETENTION)
+    )
+    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace=name, search_attributes={attribute.name: keyword for attribute in SEARCH_ATTRIBUTES}
+        )
+    )
+    return client
