@@ -5,6 +5,7 @@ are child workflows. The entity continues as new only while it is idle, never wi
 """
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 from temporalio import workflow
@@ -38,6 +39,10 @@ from workflows.checklist import cluster_details
 from workflows.children import Child
 from workflows.entity import Entity, new_entity, refusal
 from workflows.failures import error_status, is_cancelled
+
+
+class GivenUpError(Exception):
+    """Planning was given up, because the cluster is not wanted any more."""
 
 
 @workflow.defn(name=CLUSTER)
@@ -120,6 +125,8 @@ class ClusterWorkflow:
         self._enter(Phase.CREATING)
         try:
             plan = await self._plan()
+        except GivenUpError:
+            return
         except ApplicationError:
             # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
             self._enter(Phase.FAILED)
@@ -199,9 +206,22 @@ class ClusterWorkflow:
                 if not described.retryable:
                     raise refusal(ErrorCode(described.code), described.message) from error
                 self._waits_on(described)
-                await workflow.sleep(policies.backoff(attempt), summary="plan again")
+                await self._wait_to_plan_again(attempt, ends=deleting or undoing)
             else:
                 return plan
+
+    async def _wait_to_plan_again(self, attempt: int, *, ends: bool) -> None:
+        """Wait for the next attempt; for a create, a wish to end the cluster raises ``GivenUpError``."""
+        wishes = self._entity.wishes
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: wishes.retry or (not ends and (wishes.delete or wishes.cancel)),
+                timeout=policies.backoff(attempt),
+                timeout_summary="plan again",
+            )
+        wishes.retry = False
+        if not ends and (wishes.delete or wishes.cancel):
+            raise GivenUpError
 
     async def _operate(self, plan: Plan) -> OperationResult | None:
         """Run one operation as a child; None when it failed or was cancelled."""

@@ -40,15 +40,17 @@ class CreateClusterWorkflow:
     """One create. Started by the ``Cluster`` workflow, which undoes a cancelled one by ``DeleteCluster``."""
 
     @workflow.init
-    def __init__(self, start: OperationInput) -> None:
-        """Take the plan."""
+    def __init__(self, start: OperationInput | None = None) -> None:
+        """Take the plan; a person who starts this by hand has none, and the run is to fail, not its task."""
+        if start is None:
+            raise internal("input: none was given; operations are started by a Cluster workflow")
         self._cluster = start.context
         self._plan = start.plan
         self._operation = Operation(start.plan)
         self._booted: dict[str, MachineRequests] = {}
 
     @workflow.run
-    async def run(self, start: OperationInput) -> OperationResult:
+    async def run(self, start: OperationInput | None = None) -> OperationResult:
         """Walk the plan to its end; returns the cluster with what was claimed for it."""
         del start
         await self._operation.walk(self._runners())

@@ -14,7 +14,7 @@ from contracts.plan import Step, StepKind
 from contracts.vault import ClaimRequest, Claims, VaultCleanup
 from contracts.workflows import DELETE_CLUSTER, OperationInput, OperationResult
 from workflows import policies
-from workflows.operation import Operation
+from workflows.operation import Operation, internal
 
 LOOKS = 2
 
@@ -24,14 +24,16 @@ class DeleteClusterWorkflow:
     """One delete, also the compensation of a create that was given up."""
 
     @workflow.init
-    def __init__(self, start: OperationInput) -> None:
-        """Take the plan."""
+    def __init__(self, start: OperationInput | None = None) -> None:
+        """Take the plan; a person who starts this by hand has none, and the run is to fail, not its task."""
+        if start is None:
+            raise internal("input: none was given; operations are started by a Cluster workflow")
         self._cluster = start.context
         self._spare_complete = start.plan.spare_complete
         self._operation = Operation(start.plan)
 
     @workflow.run
-    async def run(self, start: OperationInput) -> OperationResult:
+    async def run(self, start: OperationInput | None = None) -> OperationResult:
         """Walk the plan to its end, when nothing is left of the cluster."""
         del start
         await self._operation.walk(self._runners())

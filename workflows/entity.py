@@ -128,4 +128,4 @@ def _restore(entity: Entity, carried: Carried) -> None:
     entity.endpoint = carried.endpoint or None
     entity.recent = list(carried.recent_operations)
     entity.wishes.paused = carried.paused
-    entity.phase = Phase.PAUSED if carried.paused else Phase.RUNNING
+    entity.phase = Phase.RUNNING

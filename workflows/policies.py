@@ -37,8 +37,8 @@ def start_to_close(activity: str) -> timedelta:
 def backoff(attempt: int) -> timedelta:
     """Return how long to wait after failed attempt number ``attempt`` (from 1).
 
-    Doubles from half a second to a minute; after twenty attempts five minutes, which keeps the history of an
-    operation that waits for a person within Temporal's limits for weeks.
+    Doubles from half a second to a minute; after twenty attempts five minutes. Each attempt is some six events
+    of a history that Temporal bounds at 51,200: docs/limits.md says how long operations can wait.
     """
     if attempt > 20:
         return timedelta(minutes=5)

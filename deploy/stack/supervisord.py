@@ -22,7 +22,19 @@ from deploy.stack.services import PROJECT, Service
 from deploy.stack.waiting import until
 
 MARKER = "GIANTNETES_SUPERVISED"
-INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+INHERITED = (
+    "GIANTNETES_QUOTAS",
+    "GIANTNETES_SITE",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
 INHERITED_PREFIXES = ("LC_", "OTEL_", "XDG_")
 """What services may see of the caller's environment: no credentials, and no proxy on the way to loopback."""
 

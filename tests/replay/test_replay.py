@@ -17,7 +17,7 @@ RECIPE = """
 The order of commands in a workflow changed. If a history of this code may exist anywhere:
   1. guard the new order with `if workflow.patched("name-of-the-change"):` and keep the old one in `else`;
   2. see that the recorded histories still replay;
-  3. write the baseline anew with `just fingerprints`, and record new histories with `just record-histories`.
+  3. write the baseline anew with `just record`, which records new histories too.
 """
 
 

@@ -16,6 +16,7 @@ from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
+from contracts.errors import StepError
 from contracts.guest import GuestReport, GuestRequest
 from contracts.machines import (
     ClusterReference,
@@ -56,6 +57,14 @@ class Script:
         self.left: list[Leftover] = []
         self.pinned = ""
         self.others: list[ClusterSpec] = []
+        self.unplannable = 0
+
+    def registered(self, _namespace: str, _name: str) -> list[ClusterSpec]:
+        """Return what is registered beside a cluster, unless Vault is away."""
+        if self.unplannable:
+            self.unplannable -= 1
+            raise StepError(ErrorCode.VAULT_UNAVAILABLE, "Vault does not answer")
+        return self.others
 
     def count(self, name: str) -> int:
         """Return how often an activity was called."""
@@ -156,7 +165,7 @@ def fake_queues(script: Script) -> list[Queue]:
     site = "default"
     return [
         workflow_queue(),
-        Queue(queues.planning(site), [Planner(QUOTAS, lambda _namespace, _name: script.others).plan_operation]),
+        Queue(queues.planning(site), [Planner(QUOTAS, script.registered).plan_operation]),
         Queue(queues.vault(site), fakes),
         Queue(queues.provider(site, "simulated"), fakes),
     ]

@@ -205,6 +205,31 @@ async def test_cancelling_an_adoption_leaves_the_living_cluster_alone(clusters: 
     await clusters.until(again, lambda status: status.phase == Phase.RUNNING)
 
 
+async def test_a_create_that_can_not_be_planned_can_be_cancelled(clusters: Clusters) -> None:
+    clusters.script.unplannable = 100
+    handle = await clusters.start("unplannable")
+    await clusters.until(handle, lambda status: "VaultUnavailable" in status.waiting_on)
+    clusters.script.unplannable = 3
+    await clusters.send(handle, "cancel")
+    assert "undone" in await handle.result()
+    assert clusters.script.count(names.BOOT_MACHINE) == 0
+
+
+async def test_pause_is_over_after_continue_as_new_and_resume(clusters: Clusters) -> None:
+    handle = await clusters.start("paused-on")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "pause")
+    first = (await handle.describe()).run_id
+    await handle.cancel()
+    latest = clusters.client.get_workflow_handle(handle.id, result_type=str)
+    while (await latest.describe()).run_id == first:
+        await asyncio.sleep(0.05)
+    assert (await clusters.status(latest)).paused
+    await clusters.send(latest, "resume")
+    status = await clusters.status(latest)
+    assert (status.phase, status.paused) == (Phase.RUNNING, False)
+
+
 async def test_a_long_outage_is_survived(skipping_clusters: Clusters) -> None:
     skipping_clusters.script.failures[names.AWAIT_API] = 40
     handle = await skipping_clusters.start("outage")

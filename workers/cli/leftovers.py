@@ -22,7 +22,7 @@ from workflows.failures import error_status
 
 REGISTRY = "registry"
 """Kind of the entry that pins the id of a cluster to its namespace and name."""
-QUEUE = timedelta(seconds=10)
+QUEUE = timedelta(seconds=5)
 LOOK = timedelta(minutes=1)
 
 
