@@ -44,7 +44,8 @@ def main(pairs: int = typer.Option(20, help="How many pairs to run.", min=1)) ->
     checksum = hashlib.sha256(SCRIPT.read_bytes()).hexdigest()
     say(f"baseline: {SCRIPT.name}, sha256 {checksum}")
     with running_stack():
-        say(json.dumps(asyncio.run(_bench(pairs))))
+        result = asyncio.run(_bench(pairs))
+    say(json.dumps(result))
 
 
 async def _bench(pairs: int) -> dict[str, float]:
