@@ -10,6 +10,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_RELEASE = "UnknownRelease"
     QUOTA_EXCEEDED = "QuotaExceeded"
     NAME_CONFLICT = "NameConflict"
+    CLUSTER_COMPLETE = "ClusterComplete"
     BINARIES_MISSING = "BinariesMissing"
     CAPACITY = "Capacity"
     DISK_FULL = "DiskFull"
@@ -53,6 +54,9 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
         "quota", "delete a cluster of this owner, or ask for more", retryable=False
     ),
     ErrorCode.NAME_CONFLICT: ErrorInfo("configuration", "choose another name or namespace", retryable=False),
+    ErrorCode.CLUSTER_COMPLETE: ErrorInfo(
+        "configuration", "`retry` goes on adopting the cluster, `delete` deletes it", retryable=False
+    ),
     ErrorCode.BINARIES_MISSING: ErrorInfo(
         "operator", "run `just binaries RELEASE` on the machine of the worker", retryable=True
     ),

@@ -9,7 +9,7 @@ from temporalio.common import SearchAttributeKey
 
 from api.cluster import Cluster, ClusterSpec
 from api.model import ApiModel
-from api.status import OperationRecord
+from api.status import OperationRecord, OperationStatus
 from contracts.context import ClusterContext
 from contracts.model import WireModel
 from contracts.plan import Plan
@@ -23,7 +23,15 @@ CLUSTER_OWNER = SearchAttributeKey.for_keyword("ClusterOwner")
 CLUSTER_PROVIDER = SearchAttributeKey.for_keyword("ClusterProvider")
 CLUSTER_PHASE = SearchAttributeKey.for_keyword("ClusterPhase")
 CLUSTER_RELEASE = SearchAttributeKey.for_keyword("ClusterRelease")
-SEARCH_ATTRIBUTES = (CLUSTER_NAME, CLUSTER_OWNER, CLUSTER_PROVIDER, CLUSTER_PHASE, CLUSTER_RELEASE)
+CLUSTER_CREATED = SearchAttributeKey.for_datetime("ClusterCreated")
+SEARCH_ATTRIBUTES = (
+    CLUSTER_NAME,
+    CLUSTER_OWNER,
+    CLUSTER_PROVIDER,
+    CLUSTER_PHASE,
+    CLUSTER_RELEASE,
+    CLUSTER_CREATED,
+)
 
 
 def workflow_id(namespace: str, name: str) -> str:
@@ -49,6 +57,7 @@ class Carried(WireModel):
     context: ClusterContext
     paused: bool = False
     recent_operations: list[OperationRecord] = Field(default_factory=list)
+    created_at: datetime | None = None
 
 
 class ClusterInput(Cluster):
@@ -91,10 +100,15 @@ class KubeconfigRequest(ApiModel):
 
 
 class OperationInput(WireModel):
-    """Input of an operation: what to do, and to which cluster."""
+    """Input of an operation: what to do, and to which cluster.
+
+    ``carried`` is what an earlier run of the same operation had reached, whose history became too long.
+    """
 
     context: ClusterContext
     plan: Plan
+    paused: bool = False
+    carried: OperationStatus | None = None
 
 
 class OperationResult(WireModel):

@@ -68,6 +68,8 @@ def up(report: Report, only: Sequence[str] = services.ALL) -> Stack:
         _revive_machines(supervisor, report)
         if openbao.half_initialised(stack):
             supervisor.stop_group("openbao")
+        elif openbao.health(stack) == openbao.SEALED:
+            supervisor.stop_group("openbao", kill=True)  # it unseals itself when it starts
         start_all(stack, supervisor, [table[name] for name in services.ALL if name in only], report)
         return stack
 

@@ -32,7 +32,7 @@ TASKS = ("mount-admin", "signer", "sealer", "registry")
 POLICIES = Path(__file__).parent / "policies"
 TIMEOUT_S = 30
 ACTIVATION_S = 30
-ACTIVE, UNINITIALISED = 200, 501
+ACTIVE, UNINITIALISED, SEALED = 200, 501, 503
 
 APPROLE = {
     "token_ttl": "1h",

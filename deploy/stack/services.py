@@ -4,7 +4,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from temporalio.common import SearchAttributeKey
+
+from contracts.workflows import SEARCH_ATTRIBUTES
 from deploy.binaries import BinariesError, Part, ensure, tool
 from deploy.paths import cache_dir
 from deploy.stack import hostpki, openbao, probes
@@ -13,9 +17,6 @@ from deploy.stack.model import LOOPBACK, Stack
 
 HOST_KUBERNETES = Part(name="kubernetes", version="1.37.2")
 HOST_ETCD = Part(name="etcd", version="3.7.3")
-
-SEARCH_ATTRIBUTES = ("ClusterName", "ClusterOwner", "ClusterProvider", "ClusterPhase", "ClusterRelease")
-"""Keyword attributes that the workflows set; Temporal refuses those it does not know."""
 
 PROJECT = Path(__file__).parents[2]
 
@@ -87,7 +88,8 @@ def _temporal(stack: Stack, command: Path) -> Service:
         *("--ui-port", str(stack.ports.temporal_ui), "--ui-disable-news-fetch", "--log-level", "warn"),
         *("--db-filename", str(stack.state / "temporal" / "temporal.db")),
         *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"),
-        *(part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")),
+        # Temporal refuses attributes that it does not know.
+        *(part for key in SEARCH_ATTRIBUTES for part in ("--search-attribute", _typed(key))),
         *(part for setting in settings for part in ("--dynamic-config-value", setting)),
     ]
     return Service(
@@ -195,6 +197,10 @@ def _worker(stack: Stack) -> Service:
         priority=1000,
         stop_s=10,
     )
+
+
+def _typed(key: SearchAttributeKey[Any]) -> str:
+    return f"{key.name}={key.indexed_value_type.name.capitalize()}"
 
 
 def _flags(arguments: Mapping[str, str]) -> tuple[str, ...]:

@@ -111,10 +111,8 @@ async def _namespace(stack: Stack, name: str) -> Client:
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=RETENTION)
     )
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    attributes = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in SEARCH_ATTRIBUTES}
     await client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(
-            namespace=name, search_attributes={attribute.name: keyword for attribute in SEARCH_ATTRIBUTES}
-        )
+        AddSearchAttributesRequest(namespace=name, search_attributes=attributes)
     )
     return client

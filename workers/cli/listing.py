@@ -9,6 +9,7 @@ from temporalio.common import SearchAttributeKey
 
 from contracts.workflows import (
     CLUSTER,
+    CLUSTER_CREATED,
     CLUSTER_NAME,
     CLUSTER_OWNER,
     CLUSTER_PHASE,
@@ -35,8 +36,8 @@ async def list_clusters(form: Output = Format.TEXT) -> int:
     """List the clusters whose workflows run.
 
     They are read from Temporal's visibility store, which is a moment late: a cluster shows up, changes and goes
-    there about a second after the fact. AGE is that of the workflow's newest run, which continues those before.
-    `g8s status NAME` asks the workflow itself.
+    there about a second after the fact. AGE counts from the start of the cluster's workflow. `g8s status NAME`
+    asks the workflow itself.
     """
     found = await _living(await connected())
     if form is Format.JSON:
@@ -62,7 +63,7 @@ def _row(found: WorkflowExecution) -> dict[str, str]:
         "namespace": namespace,
         "name": _attribute(found, CLUSTER_NAME) or name,
         **{column: _attribute(found, key) for column, key in _COLUMNS.items()},
-        "started": found.start_time.isoformat(),
+        "started": (found.typed_search_attributes.get(CLUSTER_CREATED) or found.start_time).isoformat(),
     }
 
 

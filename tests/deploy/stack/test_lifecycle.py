@@ -15,14 +15,14 @@ import psutil
 import pytest
 import requests
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from activities.local.supervisor import State
+from contracts.workflows import CLUSTER_NAME
 from deploy.stack import Stack, StackError, load, reset, services, start_supervisor, status, supervisord, up
 from deploy.stack.waiting import until
 
 SERVICES = [name for name in services.ALL if name != "worker"]
-CLUSTER_NAME = SearchAttributeKey.for_keyword("ClusterName")
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_two_ups_at_once_take_turns(running: Stack) -> None:
 def test_a_service_with_a_changed_command_is_restarted(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     before = pids(running)
     with monkeypatch.context() as changed:
-        changed.setattr(services, "SEARCH_ATTRIBUTES", ("ClusterName",))
+        changed.setattr(services, "SEARCH_ATTRIBUTES", (CLUSTER_NAME,))
         up(print, only=SERVICES)
     after = pids(running)
     assert {name for name in before if before[name] != after[name]} == {"temporal"}

@@ -67,6 +67,16 @@ def test_data_and_logins_outlive_a_restart(bao: Stack) -> None:
     assert found["data"]["data"] == {"id": "a1"}
 
 
+def test_up_unseals_one_that_was_sealed(bao: Stack) -> None:
+    restart()  # one that was initialised by its own process unseals itself again for a while
+    client = hvac.Client(url=bao.vault_address, token="")
+    client.token = openbao._root_token(bao, client)
+    client.sys.seal()
+    assert openbao.health(bao) == openbao.SEALED
+    up(print, only=["openbao"])
+    assert openbao.health(bao) == openbao.ACTIVE
+
+
 def test_files_are_private_and_no_secret_is_in_arguments_or_environments(bao: Stack) -> None:
     files = [path for path in openbao.folder(bao).rglob("*") if path.is_file()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
