@@ -9,7 +9,7 @@ from temporalio.common import SearchAttributeKey
 
 from api.cluster import Cluster, ClusterSpec
 from api.model import ApiModel
-from api.status import OperationRecord, OperationStatus
+from api.status import OperationRecord, OperationStatus, Phase
 from contracts.context import ClusterContext
 from contracts.model import WireModel
 from contracts.plan import Plan
@@ -58,6 +58,12 @@ class Carried(WireModel):
     paused: bool = False
     recent_operations: list[OperationRecord] = Field(default_factory=list)
     created_at: datetime | None = None
+    generation: int = 0
+    phase: Phase = Phase.RUNNING
+    waiting_on: str = ""
+    delete: bool = False
+    cancel: bool = False
+    cancelled_from_outside: bool = False
 
 
 class ClusterInput(Cluster):

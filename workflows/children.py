@@ -1,7 +1,9 @@
 """An operation as a child of the ``Cluster`` workflow, and the wishes that are passed on to it."""
 
+import contextlib
+
 from temporalio import workflow
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from contracts.workflows import OperationInput, OperationResult
 from workflows import policies
@@ -17,7 +19,8 @@ class Child:
         """Take what to run; ``run`` starts it."""
         self._operation = operation
         self._request = request
-        self._paused = False
+        self._paused = request.paused
+        self._stopping = False
 
     async def run(self, entity: Entity) -> OperationResult:
         """Start the operation, pass wishes on while it runs, and return its result.
@@ -60,17 +63,21 @@ class Child:
         return wishes.retry or wishes.paused != self._paused or self._to_stop(wishes)
 
     def _to_stop(self, wishes: Wishes) -> bool:
-        return self._operation != "DeleteCluster" and (wishes.delete or wishes.cancel)
+        unwanted = self._operation != "DeleteCluster" and (wishes.delete or wishes.cancel)
+        return unwanted and not self._stopping
 
     async def _pass_on(
         self, handle: "workflow.ChildWorkflowHandle[object, OperationResult]", wishes: Wishes
     ) -> None:
-        if self._to_stop(wishes):
-            handle.cancel()
-            await workflow.wait_condition(handle.done)
-        elif wishes.paused != self._paused:
-            self._paused = wishes.paused
-            await handle.signal("pause" if self._paused else "resume")
-        elif wishes.retry:
-            wishes.retry = False
-            await handle.signal("retry")
+        # A child that has ended meanwhile can't be told anything: what is still wished for is up to the entity.
+        with contextlib.suppress(ApplicationError):
+            if self._to_stop(wishes):
+                self._stopping = True
+                # Not by the handle, which cancels the child's first run: it may have continued as new.
+                await workflow.get_external_workflow_handle(handle.id).cancel()
+            elif wishes.paused != self._paused:
+                self._paused = wishes.paused
+                await handle.signal("pause" if self._paused else "resume")
+            elif wishes.retry:
+                await handle.signal("retry")
+                wishes.retry = False

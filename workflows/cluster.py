@@ -7,8 +7,10 @@ are child workflows. The entity continues as new only while it is idle, never wi
 import asyncio
 import contextlib
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
 
 from api.errors import ErrorCode
@@ -19,6 +21,7 @@ from contracts.plan import Plan, PlanRequest
 from contracts.vault import UserCertificate, UserCertificateRequest
 from contracts.workflows import (
     CLUSTER,
+    CLUSTER_CREATED,
     CLUSTER_NAME,
     CLUSTER_OWNER,
     CLUSTER_PHASE,
@@ -59,7 +62,7 @@ class ClusterWorkflow:
             raise refusal(ErrorCode.INVALID_SPEC, "input: none was given; it is a Cluster, see deploy/examples")
         uid = start.metadata.uid or str(workflow.uuid4())
         proposed = proposed_id(start.metadata.namespace, start.metadata.name, uid)
-        self._entity: Entity = new_entity(start, proposed)
+        self._entity: Entity = new_entity(start, proposed, workflow.now())
         self._child: Child | None = None
         self._start = start
 
@@ -70,6 +73,8 @@ class ClusterWorkflow:
         expected = workflow_id(self._entity.context.namespace, self._entity.context.name)
         if workflow.info().workflow_id != expected:
             raise refusal(ErrorCode.INVALID_SPEC, f"metadata: this cluster's workflow id must be {expected}")
+        if self._start.carried and not workflow.info().continued_run_id:
+            raise refusal(ErrorCode.INVALID_SPEC, "carried: only the workflow itself sets it; start without it")
         loop = asyncio.create_task(self._loop())
         try:
             return await asyncio.shield(loop)
@@ -109,15 +114,16 @@ class ClusterWorkflow:
             if not self._entity.created:
                 self._entity.phase = Phase.PENDING
         elif self._should_continue_as_new():
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            if not wishes.delete:
-                self._continue_as_new()
+            await self._continue_as_new()
 
     def _should_continue_as_new(self) -> bool:
-        used_up = self._entity.wishes.cancelled_from_outside and not self._entity.wishes.cancel
-        return self._entity.created and (used_up or workflow.info().is_continue_as_new_suggested())
+        wishes = self._entity.wishes
+        used_up = self._entity.created and wishes.cancelled_from_outside and not wishes.cancel
+        return used_up or workflow.info().is_continue_as_new_suggested()
 
-    def _continue_as_new(self) -> None:
+    async def _continue_as_new(self) -> None:
+        """Begin a new history, with the state as it is when all handlers have answered."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
         update = {"carried": self._entity.carried()}
         workflow.continue_as_new(self._start.model_copy(update=update))
 
@@ -128,14 +134,16 @@ class ClusterWorkflow:
         except GivenUpError:
             return
         except ApplicationError:
-            # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
             self._enter(Phase.FAILED)
+            if self._entity.recent:
+                return
+            # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
             raise
         self._entity.context = self._entity.context.model_copy(update={"endpoint_host": plan.endpoint_host})
         result = await self._operate(plan)
         if result:
+            # A cancel that came while the last step ended comes too late: what is complete only a delete deletes.
             self._entity.context = result.context
-        if result and not self._entity.wishes.cancel:
             self._entity.endpoint = result.context.endpoint
             self._entity.observed_generation = self._entity.generation
             self._enter(Phase.RUNNING)
@@ -159,6 +167,7 @@ class ClusterWorkflow:
             self._enter(Phase.FAILED)
             await workflow.wait_condition(lambda: self._entity.wishes.retry)
             self._entity.wishes.retry = False
+        self._entity.endpoint = None
         self._enter(Phase.DELETED)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return "the cluster is deleted; nothing is left"
@@ -222,12 +231,15 @@ class ClusterWorkflow:
         wishes.retry = False
         if not ends and (wishes.delete or wishes.cancel):
             raise GivenUpError
+        if workflow.info().is_continue_as_new_suggested() and workflow.patched("renew-planning"):
+            await self._continue_as_new()
 
     async def _operate(self, plan: Plan) -> OperationResult | None:
         """Run one operation as a child; None when it failed or was cancelled."""
         context = self._entity.context
-        self._entity.waiting_on = ""
-        child = self._child = Child(plan.operation, OperationInput(context=context, plan=plan))
+        self._entity.waiting_on, self._entity.operation = "", None
+        paused = self._entity.wishes.paused and workflow.patched("start-operations-paused")
+        child = self._child = Child(plan.operation, OperationInput(context=context, plan=plan, paused=paused))
         result = None
         try:
             result = await child.run(self._entity)
@@ -235,8 +247,7 @@ class ClusterWorkflow:
             if not is_cancelled(error):
                 self._waits_on(error_status(error))
         self._child = None
-        if self._entity.operation:
-            self._entity.record(self._entity.operation)
+        self._entity.end_operation(workflow.now())
         self._show()
         return result
 
@@ -252,12 +263,13 @@ class ClusterWorkflow:
         entity = self._entity
         spec = entity.context.spec
         workflow.set_current_details(cluster_details(entity.status()))
-        attributes = [
+        attributes: list[SearchAttributeUpdate[Any]] = [
             CLUSTER_NAME.value_set(entity.context.name),
             CLUSTER_OWNER.value_set(spec.owner),
             CLUSTER_PROVIDER.value_set(spec.provider),
             CLUSTER_RELEASE.value_set(spec.release),
             CLUSTER_PHASE.value_set(entity.phase),
+            *([CLUSTER_CREATED.value_set(entity.created_at)] if entity.created_at else []),
         ]
         known = workflow.info().typed_search_attributes
         changed = [update for update in attributes if known.get(update.key) != update.value]
@@ -294,7 +306,7 @@ class ClusterWorkflow:
         """Record that the cluster is not wanted any more; an operation under way is stopped at a safe point."""
         workflow.logger.info("delete asked for", extra={"reason": request.reason})
         self._entity.wishes.delete = True
-        return Accepted(message="the cluster will be deleted", generation=self._entity.generation)
+        return self._accepted("the cluster will be deleted")
 
     @workflow.update(description="Try again now what failed or waits for its next attempt: {reason}.")
     def retry(self, request: Reason) -> Accepted:
@@ -324,8 +336,11 @@ class ClusterWorkflow:
         """Record the wish; a living cluster is never deleted by it."""
         del request
         self._entity.wishes.cancel = True
-        undo = not self._entity.created
-        return Accepted(message="the create will be undone" if undo else "the operation will be stopped")
+        return self._accepted("the create will be undone")
+
+    def _accepted(self, message: str) -> Accepted:
+        paused = ", once it is resumed" if self._entity.wishes.paused else ""
+        return Accepted(message=message + paused, generation=self._entity.generation)
 
     @cancel.validator
     def check_cancel(self, request: Reason) -> None:
@@ -334,7 +349,7 @@ class ClusterWorkflow:
         if self._entity.wishes.delete:
             raise refusal(ErrorCode.CLUSTER_DELETED, "a delete can't be cancelled")
         if self._entity.created and self._child is None:
-            raise refusal(ErrorCode.NAME_CONFLICT, "no operation is under way; use delete to delete the cluster")
+            raise refusal(ErrorCode.CLUSTER_COMPLETE, "no operation is under way; use delete to delete it")
 
     @workflow.update(description="Sign a client certificate: {request, user, groups, ttlSeconds, breakGlass}.")
     async def kubeconfig(self, request: KubeconfigRequest) -> UserCertificate:

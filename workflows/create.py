@@ -1,6 +1,5 @@
 """CreateCluster: makes, completes or adopts a guest cluster by walking a plan of steps that ensure."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
@@ -30,7 +29,7 @@ from contracts.vault import (
     SigningRequest,
 )
 from contracts.workflows import CREATE_CLUSTER, OperationInput, OperationResult
-from workflows.operation import Operation, internal
+from workflows.operation import Operation, all_of, internal
 
 CONTROL_PLANE = "control-plane"
 
@@ -46,7 +45,7 @@ class CreateClusterWorkflow:
             raise internal("input: none was given; operations are started by a Cluster workflow")
         self._cluster = start.context
         self._plan = start.plan
-        self._operation = Operation(start.plan)
+        self._operation = Operation(start)
         self._booted: dict[str, MachineRequests] = {}
 
     @workflow.run
@@ -98,7 +97,7 @@ class CreateClusterWorkflow:
         )
 
     async def _authorities(self, step: Step) -> None:
-        await asyncio.gather(*(self._authority(step, authority) for authority in Authority))
+        await all_of(*(self._authority(step, authority) for authority in Authority))
 
     async def _authority(self, step: Step, authority: Authority) -> None:
         request = AuthorityRequest(cluster=self._cluster, authority=authority)
@@ -121,7 +120,7 @@ class CreateClusterWorkflow:
         await self._operation.call(step, names.ENSURE_ENDPOINT, self._provider, request, type(None))
 
     async def _boot(self, step: Step) -> None:
-        await asyncio.gather(*(self._boot_machine(step, machine) for machine in self._machines(step)))
+        await all_of(*(self._boot_machine(step, machine) for machine in self._machines(step)))
 
     async def _boot_machine(self, step: Step, machine: MachinePlan) -> None:
         request = MachineRequest(cluster=self._cluster, machine=machine, slots=self._plan.groups[CONTROL_PLANE])
@@ -130,12 +129,12 @@ class CreateClusterWorkflow:
         )
 
     async def _certify(self, step: Step) -> None:
-        await asyncio.gather(*(self._certify_machine(step, machine) for machine in self._machines(step)))
+        await all_of(*(self._certify_machine(step, machine) for machine in self._machines(step)))
 
     async def _certify_machine(self, step: Step, machine: MachinePlan) -> None:
         """Give a machine what it asked for. One that asks for nothing has it all: an adopted cluster's."""
         booted = self._booted[machine.name]
-        files, sealed = await asyncio.gather(self._sign(step, machine, booted), self._seal(step, machine, booted))
+        files, sealed = await all_of(self._sign(step, machine, booted), self._seal(step, machine, booted))
         request = InstallRequest(cluster=self._cluster, machine=machine, files={**files, **sealed})
         await self._operation.call(
             step, names.INSTALL_MACHINE, self._provider, request, MachineObservation, summary=machine.name

@@ -30,7 +30,7 @@ class DeleteClusterWorkflow:
             raise internal("input: none was given; operations are started by a Cluster workflow")
         self._cluster = start.context
         self._spare_complete = start.plan.spare_complete
-        self._operation = Operation(start.plan)
+        self._operation = Operation(start)
 
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:
@@ -71,7 +71,7 @@ class DeleteClusterWorkflow:
         )
         if found.complete and self._spare_complete:
             message = "the cluster was complete before this start, and a cancel deletes no living cluster"
-            raise ApplicationError(message, type=ErrorCode.NAME_CONFLICT, non_retryable=True)
+            raise ApplicationError(message, type=ErrorCode.CLUSTER_COMPLETE, non_retryable=True)
         self._cluster = self._cluster.model_copy(update={"cluster_id": found.cluster_id})
 
     async def _remove_machines(self, step: Step) -> None:

@@ -1,6 +1,7 @@
 """What the ``Cluster`` workflow remembers: wishes that handlers record, and facts that its loop records."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from temporalio.exceptions import ApplicationError
 
@@ -37,6 +38,7 @@ class Entity:
     waiting_on: str = ""
     operation: OperationStatus | None = None
     recent: list[OperationRecord] = field(default_factory=list)
+    created_at: datetime | None = None
     wishes: Wishes = field(default_factory=Wishes)
 
     @property
@@ -46,7 +48,7 @@ class Entity:
 
     def check_apply(self, request: ApplyRequest) -> None:
         """Raise ``ApplicationError`` with every field that can't be changed, or why nothing can be applied."""
-        if self.wishes.delete:
+        if self.wishes.delete or (self.wishes.cancel and not self.created):
             raise refusal(
                 ErrorCode.NAME_CONFLICT, "the predecessor of this name is still being deleted; apply again later"
             )
@@ -56,17 +58,23 @@ class Entity:
         if fields:
             raise refusal(ErrorCode.INVALID_SPEC, f"can't be changed on a living cluster yet: {', '.join(fields)}")
 
-    def record(self, operation: OperationStatus) -> None:
-        """Keep an ended operation among the last ten."""
-        if operation.finished_at is None or operation.outcome is None:
+    def end_operation(self, now: datetime) -> None:
+        """Keep the operation that has ended among the last ten; one that was terminated could not tell its end."""
+        if self.operation is None:
             return
+        operation = self.operation = self.operation.model_copy(
+            update={
+                "outcome": self.operation.outcome or "Failed",
+                "finished_at": self.operation.finished_at or now,
+            }
+        )
         message = operation.last_error.message if operation.last_error else ""
         ended = OperationRecord(
             id=operation.id,
             type=operation.type,
             started_at=operation.started_at,
-            finished_at=operation.finished_at,
-            outcome=operation.outcome,
+            finished_at=operation.finished_at or now,
+            outcome=operation.outcome or "Failed",
             message=message,
         )
         self.recent = [*self.recent, ended][-RECENT_OPERATIONS:]
@@ -92,24 +100,35 @@ class Entity:
         )
 
     def carried(self) -> Carried:
-        """Return what the next run needs; only between operations."""
+        """Return what the next run needs; only between operations.
+
+        A cancel from outside is forgotten once it is used up: the next run can be cancelled again.
+        """
         return Carried(
             cluster_id=self.context.cluster_id,
+            generation=self.generation,
             observed_generation=self.observed_generation,
             endpoint=self.endpoint or "",
             context=self.context,
             paused=self.wishes.paused,
             recent_operations=self.recent,
+            created_at=self.created_at,
+            phase=self.phase,
+            waiting_on=self.waiting_on,
+            delete=self.wishes.delete,
+            cancel=self.wishes.cancel,
+            cancelled_from_outside=self.wishes.cancelled_from_outside and not self.created,
         )
 
 
-def new_entity(start: ClusterInput, proposed_id: str) -> Entity:
+def new_entity(start: ClusterInput, proposed_id: str, now: datetime) -> Entity:
     """Return the state at the start of a run: of a new cluster, or as the run before left it."""
     meta = start.metadata
     entity = Entity(
         context=ClusterContext(cluster_id=proposed_id, namespace=meta.namespace, name=meta.name, spec=start.spec),
         generation=meta.generation,
         uid=meta.uid,
+        created_at=now,
     )
     if start.carried:
         _restore(entity, start.carried)
@@ -124,8 +143,15 @@ def refusal(code: ErrorCode, message: str) -> ApplicationError:
 def _restore(entity: Entity, carried: Carried) -> None:
     entity.context = carried.context
     entity.observed_generation = carried.observed_generation
-    entity.generation = max(entity.generation, carried.observed_generation)
+    entity.generation = max(entity.generation, carried.generation, carried.observed_generation)
     entity.endpoint = carried.endpoint or None
     entity.recent = list(carried.recent_operations)
-    entity.wishes.paused = carried.paused
-    entity.phase = Phase.RUNNING
+    entity.created_at = carried.created_at
+    entity.phase = carried.phase
+    entity.waiting_on = carried.waiting_on
+    entity.wishes = Wishes(
+        delete=carried.delete,
+        cancel=carried.cancel,
+        cancelled_from_outside=carried.cancelled_from_outside,
+        paused=carried.paused,
+    )

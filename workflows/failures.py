@@ -48,7 +48,7 @@ def _timeout(error: BaseException, cause: TemporalTimeoutError) -> ErrorStatus:
     activity = error.activity_type if isinstance(error, ActivityError) else "activity"
     if cause.type == TimeoutType.SCHEDULE_TO_START:
         message = f"no worker took {activity} from its task queue"
-        hint = "start a worker for the queue; the step goes on by itself"
+        hint = "start a worker for the queue, or another one if all are busy; the step goes on by itself"
     elif cause.type == TimeoutType.HEARTBEAT:
         message = f"the worker went away during {activity}"
         hint = "the step goes on by itself when a worker is there"

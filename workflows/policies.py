@@ -19,10 +19,11 @@ ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 """The workflow itself tries again, so that attempt, error and next retry are seen in its details."""
 
 _DEFAULT = timedelta(seconds=30)
+# Longer than what an activity itself waits for, a lock or a command: it has the better words for what is late.
 _LONGER = {
-    names.BOOT_MACHINE: timedelta(minutes=2),
-    names.INSTALL_MACHINE: timedelta(minutes=1),
-    names.DELETE_MACHINES: timedelta(minutes=2),
+    names.BOOT_MACHINE: timedelta(minutes=5),
+    names.INSTALL_MACHINE: timedelta(minutes=3),
+    names.DELETE_MACHINES: timedelta(minutes=5),
     names.AWAIT_API: timedelta(minutes=3),
     names.AWAIT_NODES: timedelta(minutes=3),
     names.VERIFY_CLUSTER: timedelta(minutes=3),
@@ -32,6 +33,18 @@ _LONGER = {
 def start_to_close(activity: str) -> timedelta:
     """Return how long one attempt of an activity may take."""
     return _LONGER.get(activity, _DEFAULT)
+
+
+def report_interval(age: timedelta) -> timedelta:
+    """Return how far apart the reports are of an operation that nobody has spoken to for ``age``.
+
+    None in the first minute, then longer and longer, an hour after sixty: a month of failures is 2,000 reports.
+    """
+    if age < timedelta(minutes=1):
+        return timedelta(0)
+    if age < timedelta(hours=1):
+        return timedelta(seconds=1 if age < timedelta(minutes=10) else 5)
+    return min(age / 60, timedelta(hours=1))
 
 
 def backoff(attempt: int) -> timedelta:

@@ -182,10 +182,10 @@ def test_activities_codes_and_phases_are_named() -> None:
 def test_the_numbers_are_the_code_s() -> None:
     assert (MAX_MACHINES, NETWORKS, MAX_TRIES, QUARANTINE.seconds) == (200, 16320, 100, 600)
     assert (Quota().clusters, Quota().machines, CertificatesSpec().leaf_ttl_hours) == (50, 1000, 720)
-    assert (THREADS, HEARTBEAT_SECONDS, policies.HEARTBEAT_TIMEOUT.seconds, HANDOVER.seconds) == (8, 1, 5, 2)
+    assert (THREADS, HEARTBEAT_SECONDS, policies.HEARTBEAT_TIMEOUT.seconds, HANDOVER.seconds) == (32, 1, 5, 2)
     assert (policies.QUEUE_TIMEOUT.seconds, policies.LOST_REQUEST.seconds) == (120, 1)
     assert [policies.backoff(attempt).total_seconds() for attempt in (1, 2, 8, 20, 21)] == [0.5, 1, 60, 60, 300]
-    seconds = [30, 60, 120, 120, 180, 180, 180]
+    seconds = [30, 180, 300, 300, 180, 180, 180]
     names = (activities.CLAIM, activities.INSTALL_MACHINE, activities.BOOT_MACHINE, activities.DELETE_MACHINES)
     waiting = (activities.AWAIT_API, activities.AWAIT_NODES, activities.VERIFY_CLUSTER)
     assert [policies.start_to_close(name).seconds for name in (*names, *waiting)] == seconds

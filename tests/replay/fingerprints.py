@@ -12,6 +12,7 @@ WORKFLOWS = Path(__file__).parents[2] / "workflows"
 BASELINE = Path(__file__).with_name("fingerprints.json")
 
 COMMANDS = {
+    "cancel",
     "continue_as_new",
     "deprecate_patch",
     "execute_activity",

@@ -16,12 +16,13 @@ from tests.support.fakes import Script
 from tests.support.temporal import start_server
 from tests.workflows.conftest import Clusters, served
 
+CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "1"
+VERSION = "2"
 
 
 async def main() -> None:
-    """Record a create and delete, a create with failures, and one that is undone."""
+    """Record a create and delete, a create with failures, one that is undone, and one with a long history."""
     async with await start_server() as environment:
         async with served(environment, Script()) as clusters:
             await _create_delete(clusters)
@@ -29,6 +30,8 @@ async def main() -> None:
             await _retried(clusters)
         async with served(environment, Script()) as clusters:
             await _undone(clusters)
+    async with await start_server(*CONTINUE_SOON) as environment, served(environment, Script()) as clusters:
+        await _renewed(clusters)
 
 
 async def _create_delete(clusters: Clusters) -> None:
@@ -55,6 +58,19 @@ async def _undone(clusters: Clusters) -> None:
     await clusters.send(handle, "cancel")
     await handle.result()
     await _save(clusters.client, "undo", ("", "/create", "/delete"))
+
+
+async def _renewed(clusters: Clusters) -> None:
+    clusters.script.failures.update({names.VERIFY_CLUSTER: 2})
+    handle = await clusters.start("renewed")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await _save(clusters.client, "renewed", ("/create",))
+    await clusters.send(handle, "pause")
+    await clusters.send(handle, "delete")
+    await clusters.until(handle, lambda status: status.phase == Phase.DELETING)
+    await clusters.send(handle, "resume")
+    await handle.result()
+    await _save(clusters.client, "renewed", ("", "/delete"))
 
 
 async def _save(client: Client, name: str, parts: tuple[str, ...]) -> None:

@@ -54,6 +54,7 @@ class Script:
         self.failures: Counter[str] = Counter()
         self.fatal: set[str] = set()
         self.gates: dict[str, asyncio.Event] = {}
+        self.stubborn: set[str] = set()
         self.left: list[Leftover] = []
         self.pinned = ""
         self.others: list[ClusterSpec] = []
@@ -70,11 +71,19 @@ class Script:
         """Return how often an activity was called."""
         return sum(call == name for call in self.calls)
 
+    async def _wait(self, name: str) -> None:
+        try:
+            await self.gates[name].wait()
+        except asyncio.CancelledError:
+            if name in self.stubborn:
+                raise ApplicationError(f"{name} failed", type=ErrorCode.VAULT_UNAVAILABLE) from None
+            raise
+
     async def play(self, name: str) -> None:
         """Record a call, then fail or hang if the script says so."""
         self.calls.append(name)
         if name in self.gates:
-            await self.gates[name].wait()
+            await self._wait(name)
         if self.failures[name]:
             self.failures[name] -= 1
             raise ApplicationError(f"{name} failed", type=ErrorCode.VAULT_UNAVAILABLE)

@@ -8,8 +8,10 @@ from temporalio.exceptions import ApplicationError, CancelledError
 
 from api.status import Phase
 from contracts import activities as names
+from contracts import queues
 from contracts.machines import Leftover
 from contracts.vault import UserCertificate
+from contracts.workflows import CLUSTER
 from tests.support.resources import cluster
 from tests.workflows.conftest import Clusters
 
@@ -105,6 +107,66 @@ async def test_pause_holds_and_resume_goes_on(clusters: Clusters) -> None:
     assert (await clusters.status(handle)).paused
     await clusters.send(handle, "resume")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+
+
+async def test_an_operation_that_starts_paused_calls_nothing(clusters: Clusters) -> None:
+    handle = await clusters.start("start-paused")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "pause")
+    calls = len(clusters.script.calls)
+    await clusters.send(handle, "delete")
+    status = await clusters.until(handle, lambda status: _state(status, "find") == "Running")
+    assert status.paused
+    assert len(clusters.script.calls) == calls
+    await clusters.send(handle, "resume")
+    assert "nothing is left" in await handle.result()
+    assert (await clusters.status(handle)).endpoint is None
+
+
+async def test_a_terminated_operation_has_failed(clusters: Clusters) -> None:
+    clusters.script.gates[names.AWAIT_API] = asyncio.Event()
+    handle = await clusters.start("operation-terminated")
+    await clusters.until(handle, lambda status: _state(status, "api") == "Running")
+    await clusters.client.get_workflow_handle(f"{handle.id}/create").terminate("test")
+    status = await clusters.until(handle, lambda status: status.phase == Phase.FAILED)
+    assert status.operation
+    assert (status.operation.outcome, status.operation.finished_at is None) == ("Failed", False)
+    clusters.script.gates.clear()
+    await clusters.send(handle, "retry")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+
+
+async def test_a_paused_create_can_be_deleted_while_its_activity_fails(clusters: Clusters) -> None:
+    clusters.script.gates[names.AWAIT_API] = asyncio.Event()
+    clusters.script.stubborn = {names.AWAIT_API}
+    handle = await clusters.start("stubborn")
+    await clusters.until(handle, lambda _: clusters.script.count(names.AWAIT_API) > 0)
+    await clusters.send(handle, "pause")
+    await clusters.send(handle, "delete")
+    await clusters.until(handle, lambda status: status.phase == Phase.DELETING)
+    await clusters.send(handle, "resume")
+    assert "nothing is left" in await handle.result()
+
+
+async def test_what_only_the_workflow_sets_is_refused(clusters: Clusters) -> None:
+    handle = await clusters.start("donor")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await handle.cancel()
+    first = await handle.describe()
+    latest = clusters.client.get_workflow_handle(handle.id, result_type=str)
+    while (await latest.describe()).run_id == first.run_id:
+        await asyncio.sleep(0.05)
+    history = await latest.fetch_history()
+    copied = history.events[0].workflow_execution_started_event_attributes.input.payloads
+    await clusters.send(latest, "delete")
+    await latest.result()
+    (start,) = await clusters.client.data_converter.decode(copied)
+    again = await clusters.client.start_workflow(
+        CLUSTER, start, id=handle.id, task_queue=queues.CLUSTERS, result_type=str
+    )
+    with pytest.raises(WorkflowFailureError) as failure:
+        await again.result()
+    assert "carried" in str(failure.value.cause)
 
 
 async def test_unknown_release_fails_the_run_at_once(clusters: Clusters) -> None:

@@ -39,6 +39,47 @@ async def test_state_survives_continue_as_new() -> None:
         assert "nothing is left" in await latest.result()
 
 
+async def test_an_operation_that_keeps_failing_continues_as_new() -> None:
+    script = Script()
+    script.failures[names.VERIFY_CLUSTER] = 4
+    async with await start_server(*CONTINUE_SOON) as environment, served(environment, script) as clusters:
+        handle = await clusters.start("failing")
+        status = await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+        assert script.count(names.VERIFY_CLUSTER) == script.count(names.CLAIM) == 5
+        assert status.operation
+        verify = next(step for step in status.operation.steps if step.name == "verify")
+        assert verify.attempt == 5
+        assert [record.outcome for record in status.recent_operations] == ["Succeeded"]
+        took = status.recent_operations[0].finished_at - status.recent_operations[0].started_at
+        assert took.total_seconds() >= 0.5 * (script.count(names.VERIFY_CLUSTER) - 1)
+
+
+async def test_an_operation_that_continued_as_new_can_be_paused_and_cancelled() -> None:
+    script = Script()
+    script.failures[names.VERIFY_CLUSTER] = 1000
+    async with await start_server(*CONTINUE_SOON) as environment, served(environment, script) as clusters:
+        handle = await clusters.start("given-up")
+        await clusters.until(handle, lambda _: script.count(names.CLAIM) > 1)
+        await clusters.send(handle, "pause")
+        await clusters.send(handle, "retry")
+        assert "once it is resumed" in (await clusters.send(handle, "cancel")).message
+        assert script.count(names.DELETE_MACHINES) == 0
+        await clusters.send(handle, "resume")
+        assert "undone" in await handle.result()
+        assert script.count(names.DELETE_MACHINES) == 1
+
+
+async def test_a_create_that_can_not_be_planned_continues_as_new() -> None:
+    script = Script()
+    script.unplannable = 7
+    async with await start_server(*CONTINUE_SOON) as environment, served(environment, script) as clusters:
+        handle = await clusters.start("unplannable")
+        first = (await handle.describe()).run_id
+        latest = clusters.client.get_workflow_handle(handle.id, result_type=str)
+        await clusters.until(latest, lambda status: status.phase == Phase.RUNNING)
+        assert (await latest.describe()).run_id != first
+
+
 async def test_every_task_may_replay_from_the_start(temporal: WorkflowEnvironment) -> None:
     script = Script()
     script.failures.update({names.ENSURE_AUTHORITY: 2, names.AWAIT_NODES: 1})

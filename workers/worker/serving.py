@@ -16,8 +16,8 @@ from workflows.delete import DeleteClusterWorkflow
 from workflows.messages import FittingMessages
 
 WORKFLOWS: list[type] = [ClusterWorkflow, CreateClusterWorkflow, DeleteClusterWorkflow]
-THREADS = 8
-"""Activities of one queue that run at the same time."""
+THREADS = 32
+"""Activities of one queue that run at the same time: many wait for a boot or an API, and are to stop nobody."""
 
 GRACE = timedelta(seconds=5)
 """How long a stopping worker lets its activities end."""

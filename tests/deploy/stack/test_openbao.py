@@ -75,6 +75,7 @@ def test_up_unseals_one_that_was_sealed(bao: Stack) -> None:
     assert openbao.health(bao) == openbao.SEALED
     up(print, only=["openbao"])
     assert openbao.health(bao) == openbao.ACTIVE
+    client.auth.token.revoke_self()
 
 
 def test_files_are_private_and_no_secret_is_in_arguments_or_environments(bao: Stack) -> None:
