@@ -60,10 +60,10 @@ kubeconfig name="demo":
 binaries *releases:
     @{{ python }} -m workers.cli.binaries "$@"
 
-# Run all tests, or those that pytest is told, as `just test tests/api -k network`
+# Run all tests in two processes, or those that pytest is told, as `just test tests/api -k network`
 [group('develop')]
 test *arguments: binaries
-    @uv run --frozen pytest "$@"
+    @uv run --frozen pytest --numprocesses 2 --dist loadgroup "$@"
 
 # Run the static checks: lint, format, types, imports, lock file and generated files
 [group('develop')]

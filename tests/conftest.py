@@ -1,10 +1,14 @@
-"""Fixtures for every test: one Temporal server for the session."""
+"""For every test: one Temporal server for a session, folders that stay together, the kill table at the end."""
 
 from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from tests.chaos import table
 from tests.support.temporal import start_server, start_skipping_server
 
 
@@ -20,3 +24,30 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
     """A real Temporal dev server whose workflows skip time."""
     async with await start_skipping_server() as environment:
         yield environment
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all tests of a folder, as they share what takes long to start."""
+    tests = Path(__file__).parent
+    for item in items:
+        parts = item.path.parent.relative_to(tests).parts
+        item.add_marker(pytest.mark.xdist_group("/".join(parts[: 2 if parts[:1] == ("activities",) else 1])))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the kill table of this process to the one that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["kills"] = [asdict(row) for row in table.ROWS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the kill table of another process."""
+    table.ROWS.extend(table.Row(**row) for row in getattr(node, "workeroutput", {}).get("kills", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the kill table."""
+    if found := table.lines():
+        terminalreporter.section("kill table")
+        terminalreporter.write_line("\n".join(found))

@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import Client
 
 from deploy.stack import Stack
-from tests.chaos import outside, table
+from tests.chaos import outside
 from tests.support.stack import running_stack
 from workers.client import connect
 
@@ -33,10 +33,3 @@ def root(stack: Stack) -> Iterator[Any]:
     """An hvac client that may see everything in the stack's OpenBao."""
     with outside.root_client(stack) as client:
         yield client
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the kill table."""
-    if found := table.lines():
-        terminalreporter.section("kill table")
-        terminalreporter.write_line("\n".join(found))
