@@ -9,6 +9,7 @@ class ErrorCode(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     UNKNOWN_RELEASE = "UnknownRelease"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    CONFIGURATION_BROKEN = "ConfigurationBroken"
     NAME_CONFLICT = "NameConflict"
     CLUSTER_COMPLETE = "ClusterComplete"
     BINARIES_MISSING = "BinariesMissing"
@@ -52,6 +53,9 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ),
     ErrorCode.QUOTA_EXCEEDED: ErrorInfo(
         "quota", "delete a cluster of this owner, or ask for more", retryable=False
+    ),
+    ErrorCode.CONFIGURATION_BROKEN: ErrorInfo(
+        "operator", "correct what is named; planning goes on by itself", retryable=True
     ),
     ErrorCode.NAME_CONFLICT: ErrorInfo("configuration", "choose another name or namespace", retryable=False),
     ErrorCode.CLUSTER_COMPLETE: ErrorInfo(

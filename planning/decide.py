@@ -1,27 +1,24 @@
 """What to do about a cluster: the chain of checks that needs a look-up, and the plan."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from api.release import Release
 from contracts.errors import StepError
 from contracts.plan import Plan, PlanRequest
 from planning.create import plan_create
-from planning.delete import plan_delete
-from planning.quotas import Quotas, check_quota
+from planning.quotas import Holding, Quotas, check_quota, is_counted
 
 
 def decide(
-    request: PlanRequest, releases: Mapping[str, Release], quotas: Quotas, others: Iterable[ClusterSpec]
+    request: PlanRequest, releases: Mapping[str, Release], quotas: Quotas, registered: Sequence[Holding]
 ) -> Plan:
-    """Return the plan for a cluster, beside ``others``, the specs of all other clusters.
+    """Return the plan that makes a cluster, or adopts or completes it when it is among those ``registered``.
 
     Raises ``StepError`` with code UnknownRelease or InvalidSpec when the spec names what is not there, and
-    QuotaExceeded. A deletion needs no release: a cluster must be deletable after its release file went.
+    QuotaExceeded. A registered cluster is counted already: a quota that was lowered must not keep a living
+    cluster from being adopted.
     """
-    if request.ends:
-        return plan_delete(undoing=not request.deleting)
     release = releases.get(request.spec.release)
     if release is None:
         known = ", ".join(sorted(releases))
@@ -30,7 +27,8 @@ def decide(
             f"spec.release: there is no release {request.spec.release}; there are: {known}",
         )
     _check_ingress(request, release)
-    check_quota(request.spec, others, quotas)
+    if not is_counted(request.spec, registered):
+        check_quota(request.spec, registered, quotas)
     return plan_create(request.spec)
 
 

@@ -1,6 +1,7 @@
 """What an owner may have: a pure comparison of wishes, quotas and what is there."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -28,16 +29,29 @@ class Quotas(ApiModel):
         return self.owners.get(owner, self.default)
 
 
+class Holding(NamedTuple):
+    """What a registered cluster takes of its owner's quota; ``own`` marks the one that is decided about."""
+
+    owner: str
+    machines: int
+    own: bool = False
+
+
 def machines(spec: ClusterSpec) -> int:
     """Return how many machines a cluster has."""
     return spec.control_plane.replicas + sum(pool.replicas for pool in spec.node_pools)
 
 
-def check_quota(wanted: ClusterSpec, others: Iterable[ClusterSpec], quotas: Quotas) -> None:
-    """Raise ``StepError`` with QuotaExceeded when the owner's other clusters leave no room for this one."""
-    held = [spec for spec in others if spec.owner == wanted.owner]
+def is_counted(wanted: ClusterSpec, registered: Iterable[Holding]) -> bool:
+    """Say whether the cluster itself is registered for its owner: one that is adopted, or created once more."""
+    return any(holding.own and holding.owner == wanted.owner for holding in registered)
+
+
+def check_quota(wanted: ClusterSpec, registered: Iterable[Holding], quotas: Quotas) -> None:
+    """Raise ``StepError`` with QuotaExceeded when the owner's clusters leave no room for another one."""
+    held = [holding for holding in registered if holding.owner == wanted.owner]
     quota = quotas.of(wanted.owner)
-    used = {"clusters": len(held), "machines": sum(machines(spec) for spec in held)}
+    used = {"clusters": len(held), "machines": sum(holding.machines for holding in held)}
     asked = {"clusters": 1, "machines": machines(wanted)}
     allowed = {"clusters": quota.clusters, "machines": quota.machines}
     for kind, bound in allowed.items():

@@ -3,9 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-import yaml
-
+from api.errors import ErrorCode
 from api.release import Release
+from contracts.errors import StepError
+from planning.files import read_model
 
 RELEASES = Path(__file__).parent.parent / "deploy" / "releases"
 
@@ -14,12 +15,12 @@ RELEASES = Path(__file__).parent.parent / "deploy" / "releases"
 def load_releases() -> dict[str, Release]:
     """Return all releases by name.
 
-    Raises ``ValueError`` when a file's name differs from the name in it.
+    Raises ``StepError`` with ConfigurationBroken for a file that can't be read or holds another release.
     """
     releases = {}
     for file in sorted(RELEASES.glob("*.yaml")):
-        release = Release.model_validate(yaml.safe_load(file.read_text()))
+        release = read_model(file, Release)
         if file.stem != release.name:
-            raise ValueError(f"{file.name} holds release {release.name}")
+            raise StepError(ErrorCode.CONFIGURATION_BROKEN, f"{file} holds release {release.name}")
         releases[release.name] = release
     return releases

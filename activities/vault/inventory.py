@@ -1,12 +1,36 @@
 """The clusters that are registered, for decisions that look at more than one."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
+from typing import Any
+
+from pydantic import Field, ValidationError
 
 from activities.vault.client import VaultClient
 from activities.vault.parallel import gather
 from activities.vault.paths import CLUSTERS, registry_path
-from activities.vault.registry import RegistryEntry
-from api.cluster import ClusterSpec
+from activities.vault.registry import Stored
+from api.errors import ErrorCode
+from contracts.errors import StepError
+from planning.quotas import Holding
+
+
+class _Counted(Stored):
+    replicas: int = 1
+
+
+class _CountedSpec(Stored):
+    """The part of a spec that quotas count, whatever else an older or newer version wrote there."""
+
+    control_plane: _Counted = Field(default_factory=_Counted)
+    node_pools: list[_Counted] = Field(default_factory=list)
+
+
+class _CountedEntry(Stored):
+    owner: str
+    spec: _CountedSpec
+    released_at: datetime | None = None
 
 
 class Inventory:
@@ -16,11 +40,11 @@ class Inventory:
         """Use the login of ``registry``."""
         self._records = registry
 
-    def specs_beside(self, namespace: str, name: str) -> list[ClusterSpec]:
-        """Return the specs of all registered clusters but the one of this name."""
-        paths = [path for path in self._paths() if path != registry_path(namespace, name)]
-        found = gather([partial(self._spec, path) for path in paths])
-        return [spec for spec in found if spec is not None]
+    def specs_beside(self, namespace: str, name: str) -> list[Holding]:
+        """Return what each registered cluster holds of its owner's quota; the one of this name is marked."""
+        own = registry_path(namespace, name)
+        found = gather([partial(self._holding, path, own=path == own) for path in self._paths()])
+        return [holding for holding in found if holding is not None]
 
     def _paths(self) -> list[str]:
         namespaces = [key.rstrip("/") for key in self._records.keys(CLUSTERS)]
@@ -30,7 +54,24 @@ class Inventory:
             for name in self._records.keys(f"{CLUSTERS}/{namespace}")
         ]
 
-    def _spec(self, path: str) -> ClusterSpec | None:
+    def _holding(self, path: str, *, own: bool) -> Holding | None:
         record = self._records.read(path)
-        entry = RegistryEntry.model_validate(record.data) if record else None
-        return entry.spec if entry and entry.released_at is None else None
+        return read_holding(path, record.data, own=own) if record else None
+
+
+def read_holding(path: str, data: Mapping[str, Any], *, own: bool) -> Holding | None:
+    """Return what the entry at ``path`` holds, None when it is released. Pure.
+
+    A released entry is not read any further, and of others only what is counted: an entry whose spec today's
+    models refuse must not keep everybody from creating clusters.
+    """
+    if data.get("releasedAt"):
+        return None
+    try:
+        entry = _CountedEntry.model_validate(data)
+    except ValidationError:
+        raise StepError(
+            ErrorCode.CONFIGURATION_BROKEN, f"the registry entry {path} in Vault can't be read: correct it there"
+        ) from None
+    machines = entry.spec.control_plane.replicas + sum(pool.replicas for pool in entry.spec.node_pools)
+    return Holding(owner=entry.owner, machines=machines, own=own)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic.alias_generators import to_camel
 from temporalio import activity
 
@@ -23,6 +23,7 @@ from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.context import ClusterContext
+from contracts.converter import describe
 from contracts.errors import StepError
 from contracts.machines import ClusterReference
 from contracts.model import WireModel
@@ -47,13 +48,16 @@ class Stored(WireModel, alias_generator=to_camel, populate_by_name=True):
 
 
 class RegistryEntry(Stored):
-    """What a name stands for. ``networks`` are all that were tried, the last one being the cluster's."""
+    """What a name stands for. ``networks`` are all that were tried, the last one being the cluster's.
+
+    ``spec`` is kept as it was written: only who compares it needs one that today's models accept.
+    """
 
     cluster_id: str
     owner: str
     provider: str
     release: str
-    spec: ClusterSpec
+    spec: dict[str, Any]
     created_at: datetime
     completed_at: datetime | None = None
     networks: list[str] = Field(min_length=1)
@@ -197,7 +201,7 @@ class Registry:
             owner=cluster.spec.owner,
             provider=cluster.spec.provider,
             release=cluster.spec.release,
-            spec=cluster.spec,
+            spec=cluster.spec.model_dump(mode="json", by_alias=True),
             created_at=self._now(),
             networks=[next(candidates(cluster.cluster_id))],
         )
@@ -263,11 +267,21 @@ def _check_adoptable(entry: RegistryEntry, cluster: ClusterContext) -> None:
         raise StepError(
             ErrorCode.NAME_CONFLICT, f"{name} is a cluster of owner {entry.owner} on provider {entry.provider}"
         )
-    fields = unsupported_changes(entry.spec, cluster.spec)
+    fields = unsupported_changes(_registered_spec(entry, name), cluster.spec)
     if fields:
         raise StepError(
             ErrorCode.INVALID_SPEC, f"{name} exists and can't be changed by a new start: {', '.join(fields)}"
         )
+
+
+def _registered_spec(entry: RegistryEntry, name: str) -> ClusterSpec:
+    try:
+        return ClusterSpec.model_validate(entry.spec)
+    except ValidationError as error:
+        raise StepError(
+            ErrorCode.CONFIGURATION_BROKEN,
+            f"{name} is registered with a spec that this version refuses: {'; '.join(describe(error))}",
+        ) from None
 
 
 def _changing(path: str) -> StepError:

@@ -6,7 +6,7 @@ from api.errors import ErrorCode
 from contracts.errors import StepError
 from contracts.plan import PlanRequest
 from planning.decide import decide
-from planning.quotas import Quota, Quotas
+from planning.quotas import Holding, Quota, Quotas
 from planning.releases import load_releases
 from tests.support.resources import cluster
 
@@ -29,11 +29,6 @@ def test_an_ingress_version_must_be_one_of_the_release() -> None:
     decide(request(ingress={"version": "3.7.15"}), load_releases(), Quotas(), [])
 
 
-def test_a_delete_needs_no_release() -> None:
-    gone = request(release="9.9.9-9").model_copy(update={"deleting": True})
-    assert decide(gone, {}, Quotas(), []).operation == "DeleteCluster"
-
-
 @pytest.mark.parametrize(
     ("quota", "words"),
     [
@@ -44,10 +39,22 @@ def test_a_delete_needs_no_release() -> None:
 )
 def test_an_owner_may_have_so_much(quota: Quota, words: str) -> None:
     quotas = Quotas(default=Quota(clusters=0), owners={"acme": quota})
-    others = [cluster("other").spec, cluster("foreign", owner="nobody").spec]
+    others = [Holding("acme", 3), Holding("nobody", 3)]
     if not words:
         decide(request(), load_releases(), quotas, others)
         return
     with pytest.raises(StepError, match=words) as error:
         decide(request(), load_releases(), quotas, others)
+    assert error.value.code is ErrorCode.QUOTA_EXCEEDED
+
+
+def test_a_registered_cluster_is_adopted_whatever_the_quota_says_by_now() -> None:
+    nothing = Quotas(default=Quota(clusters=0, machines=0))
+    registered = [Holding("acme", 3, own=True)]
+    assert decide(request(), load_releases(), nothing, registered).operation == "CreateCluster"
+
+
+def test_a_name_that_is_registered_for_another_owner_counts_for_nobody_else() -> None:
+    with pytest.raises(StepError) as error:
+        decide(request(), load_releases(), Quotas(default=Quota(clusters=0)), [Holding("nobody", 3, own=True)])
     assert error.value.code is ErrorCode.QUOTA_EXCEEDED

@@ -42,6 +42,7 @@ from contracts.vault import (
     UserCertificateRequest,
     VaultCleanup,
 )
+from planning.quotas import Holding, machines
 from workers.worker.serving import Queue, workflow_queue
 from workers.worker.settings import QUOTAS
 
@@ -60,12 +61,12 @@ class Script:
         self.others: list[ClusterSpec] = []
         self.unplannable = 0
 
-    def registered(self, _namespace: str, _name: str) -> list[ClusterSpec]:
+    def registered(self, _namespace: str, _name: str) -> list[Holding]:
         """Return what is registered beside a cluster, unless Vault is away."""
         if self.unplannable:
             self.unplannable -= 1
             raise StepError(ErrorCode.VAULT_UNAVAILABLE, "Vault does not answer")
-        return self.others
+        return [Holding(spec.owner, machines(spec)) for spec in self.others]
 
     def count(self, name: str) -> int:
         """Return how often an activity was called."""

@@ -3,11 +3,13 @@
 import pytest
 
 from activities.vault import inventory
+from activities.vault.inventory import read_holding
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.vault import ClaimRequest, Claims, VaultCleanup
+from planning.quotas import Holding
 from tests.activities.vault.support import Vault, new_cluster, reference
 from tests.support.openbao import OpenBao
 
@@ -21,11 +23,22 @@ def test_lists_what_lives_beside_a_name(bao: OpenBao, vault: Vault) -> None:
     first, second = new_cluster(owner="counted"), new_cluster(owner="counted")
     for cluster in (first, second):
         vault.run(names.CLAIM, ClaimRequest(cluster=cluster), Claims)
-    beside = inventory(bao.settings).specs_beside("default", first.name)
-    assert [spec for spec in beside if spec.owner == "counted"] == [second.spec]
+    found = inventory(bao.settings).specs_beside("default", first.name)
+    counted = sorted((holding for holding in found if holding.owner == "counted"), key=lambda found: found.own)
+    assert counted == [Holding("counted", 3), Holding("counted", 3, own=True)]
     vault.do(names.RELEASE_CLAIMS, VaultCleanup(cluster=reference(second)))
-    beside = inventory(bao.settings).specs_beside("default", first.name)
-    assert [spec for spec in beside if spec.owner == "counted"] == []
+    found = inventory(bao.settings).specs_beside("default", first.name)
+    assert [holding for holding in found if holding.owner == "counted"] == [Holding("counted", 3, own=True)]
+
+
+def test_of_an_entry_only_what_is_counted_is_read() -> None:
+    spec = {"controlPlane": {"replicas": 3, "colour": 1}, "nodePools": [{"replicas": 4}, {}], "provider": "moon"}
+    entry = {"owner": "acme", "spec": spec, "networks": "gone", "releasedAt": None}
+    assert read_holding("p", entry, own=False) == Holding("acme", 8)
+    assert read_holding("p", {"releasedAt": "2026-11-25T00:00:00Z"}, own=False) is None
+    with pytest.raises(StepError, match="clusters/default/x") as error:
+        read_holding("clusters/default/x", {"owner": 1}, own=False)
+    assert error.value.code is ErrorCode.CONFIGURATION_BROKEN
 
 
 def test_a_cluster_is_complete_once_that_was_recorded(vault: Vault) -> None:

@@ -80,6 +80,23 @@ def test_a_found_cluster_with_another_spec_is_refused_naming_the_fields(vault: V
     assert raised.value.code is ErrorCode.INVALID_SPEC
 
 
+def test_a_spec_that_is_not_accepted_any_more_is_in_nobodys_way_but_its_own() -> None:
+    cluster, records = new_cluster(), MemoryRecords()
+    registry = Registry(records)
+    registry.claim(ClaimRequest(cluster=cluster))
+    path = f"clusters/default/{cluster.name}"
+    found = records.held[path]
+    strange = {**found.data, "spec": {**found.data["spec"], "provider": "moon"}}
+    records.write(path, strange, found.version)
+    with pytest.raises(StepError, match=r"default/n.* refuses: provider: ") as raised:
+        registry.claim(ClaimRequest(cluster=cluster))
+    assert raised.value.code is ErrorCode.CONFIGURATION_BROKEN
+    registry.complete(ClaimRequest(cluster=cluster))
+    assert records.held[path].data["spec"]["provider"] == "moon"
+    registry.release(VaultCleanup(cluster=reference(cluster)))
+    assert registry.held(reference(cluster)) == ([], False)
+
+
 def test_a_deleted_id_stays_deleted_and_its_name_is_free(vault: Vault) -> None:
     first = new_cluster()
     network = claim(vault, first).machine_network
