@@ -96,7 +96,9 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ),
     ErrorCode.VERIFICATION_FAILED: ErrorInfo("ours", "look at the named object with kubectl", retryable=True),
     ErrorCode.CLUSTER_DELETED: ErrorInfo(
-        "configuration", "start a cluster of the same name again", retryable=False
+        "configuration",
+        "let `delete` come to its end, then start a cluster of the same name again",
+        retryable=False,
     ),
     ErrorCode.NOT_GONE: ErrorInfo("provider", "see what is left: g8s leftovers", retryable=True),
     ErrorCode.INTERNAL: ErrorInfo("ours", "report it with the workflow's history", retryable=True),

@@ -6,7 +6,8 @@ from contracts.plan import Plan, Step, StepKind
 def plan_delete(*, undoing: bool) -> Plan:
     """Return the plan that removes whatever exists of a cluster, looks that it is gone, and forgets it.
 
-    Claims go last, so that nothing that could still be in use is given to another cluster.
+    Keys go first, with the mark that a deletion has begun: whatever else is missing, a cluster without that mark
+    can be adopted. Claims go last, so that nothing that could still be in use is given to another cluster.
     """
     return Plan(
         operation="DeleteCluster",
@@ -15,28 +16,28 @@ def plan_delete(*, undoing: bool) -> Plan:
         steps=[
             Step(name="find", title="Find the cluster's id", kind=StepKind.FIND),
             Step(
-                name="machines",
-                title="Remove machines and volumes",
-                kind=StepKind.REMOVE_MACHINES,
-                needs=["find"],
-            ),
-            Step(
-                name="authorities",
-                title="Remove certificate authorities",
-                kind=StepKind.REMOVE_AUTHORITIES,
-                needs=["find"],
-            ),
-            Step(
                 name="secrets",
                 title="Remove service account and encryption keys",
                 kind=StepKind.REMOVE_SECRETS,
                 needs=["find"],
             ),
             Step(
+                name="machines",
+                title="Remove machines and volumes",
+                kind=StepKind.REMOVE_MACHINES,
+                needs=["secrets"],
+            ),
+            Step(
+                name="authorities",
+                title="Remove certificate authorities",
+                kind=StepKind.REMOVE_AUTHORITIES,
+                needs=["secrets"],
+            ),
+            Step(
                 name="gone",
                 title="Look twice that nothing is left",
                 kind=StepKind.PROVE_GONE,
-                needs=["machines", "authorities", "secrets"],
+                needs=["machines", "authorities"],
             ),
             Step(name="release", title="Release claims and forget", kind=StepKind.RELEASE, needs=["gone"]),
         ],

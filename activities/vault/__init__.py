@@ -42,7 +42,7 @@ def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
     """Return the activities of the queue ``<site>.vault``, with one login for each task."""
     admin, signer, sealer, registry = (settings.client(task) for task in Task)
     authorities, claims = Authorities(admin), Registry(registry)
-    secrets = Secrets(sealer, admin)
+    secrets = Secrets(sealer, admin, claims)
     return [
         claims.claim,
         claims.find,

@@ -61,6 +61,7 @@ class RegistryEntry(Stored):
     created_at: datetime
     completed_at: datetime | None = None
     networks: list[str] = Field(min_length=1)
+    deleting_at: datetime | None = None
     released_at: datetime | None = None
 
 
@@ -98,7 +99,7 @@ class Registry:
 
         Raises ``StepError``: NameConflict when the name stands for a cluster of another owner or provider,
         InvalidSpec with the fields in which the spec differs from that of the cluster found, ClusterDeleted
-        when this id has been deleted, Capacity when no network is free.
+        when this id has been deleted or the cluster found is half deleted, Capacity when no network is free.
         """
         path = registry_path(request.cluster.namespace, request.cluster.name)
         entry, version, adopted = self._pin(path, request.cluster)
@@ -138,6 +139,22 @@ class Registry:
             entry, version = found
             completed = entry.model_copy(update={"completed_at": self._now()})
             if entry.completed_at or self._records.write(path, completed.as_data(), version):
+                return
+        raise _changing(path)
+
+    def mark_deleting(self, reference: ClusterReference) -> None:
+        """Write down, before anything is removed, that the cluster is being deleted: nobody adopts it then.
+
+        Nothing to write when the name stands for another cluster, or for none.
+        """
+        path = registry_path(reference.namespace, reference.name)
+        for _ in range(_RACES):
+            found = self._entry(path)
+            if found is None or found[0].cluster_id != reference.cluster_id:
+                return
+            entry, version = found
+            marked = entry.model_copy(update={"deleting_at": self._now()})
+            if entry.deleting_at or entry.released_at or self._records.write(path, marked.as_data(), version):
                 return
         raise _changing(path)
 
@@ -266,6 +283,12 @@ def _check_adoptable(entry: RegistryEntry, cluster: ClusterContext) -> None:
     if not _is_ours(entry, cluster):
         raise StepError(
             ErrorCode.NAME_CONFLICT, f"{name} is a cluster of owner {entry.owner} on provider {entry.provider}"
+        )
+    if entry.deleting_at is not None:
+        raise StepError(
+            ErrorCode.CLUSTER_DELETED,
+            f"cluster {entry.cluster_id}, which {name} stands for, is being deleted: send `delete` with the start "
+            "(temporal workflow execute-update-with-start), wait for its end, then start again",
         )
     fields = unsupported_changes(_registered_spec(entry, name), cluster.spec)
     if fields:

@@ -10,6 +10,7 @@ from activities.vault import sealing
 from activities.vault.client import VaultClient
 from activities.vault.parallel import gather
 from activities.vault.paths import ENCRYPTION, SERVICE_ACCOUNT, secret_path
+from activities.vault.registry import Registry
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.errors import StepError
@@ -31,10 +32,11 @@ class Secrets:
     not read. So no single login can replace the keys of a living cluster.
     """
 
-    def __init__(self, sealer: VaultClient, admin: VaultClient) -> None:
-        """Use the logins of both tasks."""
+    def __init__(self, sealer: VaultClient, admin: VaultClient, registry: Registry) -> None:
+        """Use the logins of both tasks. ``registry`` is told of a deletion."""
         self._sealer = sealer
         self._admin = admin
+        self._registry = registry
 
     @activity.defn(name=names.ENSURE_SECRETS)
     def ensure(self, request: ClaimRequest) -> None:
@@ -66,7 +68,8 @@ class Secrets:
 
     @activity.defn(name=names.DELETE_SECRETS)
     def delete(self, request: VaultCleanup) -> None:
-        """Destroy the keys of a cluster. None there is fine."""
+        """Destroy the keys of a cluster, the first of all removals. None there is fine."""
+        self._registry.mark_deleting(request.cluster)
         cluster_id = request.cluster.cluster_id
         gather([partial(self._admin.destroy, secret_path(cluster_id, kind)) for kind in _MAKERS])
         log.info("secrets deleted", cluster_id=cluster_id)

@@ -60,6 +60,16 @@ def test_a_cluster_is_complete_only_when_verified() -> None:
     assert _kinds(plan_create(cluster().spec))[-2:] == [StepKind.VERIFY, StepKind.RECORD]
 
 
+def test_a_deletion_is_written_down_before_anything_else_is_removed() -> None:
+    """``DeleteSecrets`` does; a cluster whose deletion nobody knows of would be adopted without its machines."""
+    steps = {step.name: step for step in plan_delete(undoing=False).steps}
+    assert [steps[name].needs for name in ("secrets", "machines", "authorities")] == [
+        ["find"],
+        ["secrets"],
+        ["secrets"],
+    ]
+
+
 def test_claims_go_last_and_an_undo_spares_what_was_complete() -> None:
     assert _kinds(plan_delete(undoing=False))[-1] is StepKind.RELEASE
     assert plan_delete(undoing=True).spare_complete

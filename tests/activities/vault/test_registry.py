@@ -110,6 +110,29 @@ def test_a_deleted_id_stays_deleted_and_its_name_is_free(vault: Vault) -> None:
     assert second.machine_network != network
 
 
+def test_a_half_deleted_cluster_is_not_adopted_but_can_be_found_and_released(vault: Vault) -> None:
+    cluster = vault.made(new_cluster())
+    claims = claim(vault, cluster)
+    for _ in range(2):
+        vault.do(names.DELETE_SECRETS, VaultCleanup(cluster=reference(cluster)))
+    with pytest.raises(StepError, match="is being deleted: send `delete`") as raised:
+        claim(vault, new_cluster(cluster.name))
+    assert raised.value.code is ErrorCode.CLUSTER_DELETED
+    found = vault.run(names.FIND_CLAIMS, ClaimRequest(cluster=new_cluster(cluster.name)), Claims)
+    assert found == claims.model_copy(update={"adopted": True})
+    release(vault, cluster)
+    assert claim(vault, new_cluster(cluster.name)).cluster_id != cluster.cluster_id
+
+
+def test_a_late_deletion_marks_no_successor(vault: Vault) -> None:
+    first = new_cluster()
+    claim(vault, first)
+    release(vault, first)
+    successor = claim(vault, new_cluster(first.name))
+    vault.do(names.DELETE_SECRETS, VaultCleanup(cluster=reference(first)))
+    assert claim(vault, new_cluster(first.name)) == successor.model_copy(update={"adopted": True})
+
+
 def test_a_release_leaves_a_successor_of_the_name_alone(vault: Vault) -> None:
     first = new_cluster()
     claim(vault, first)
