@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from api.errors import ErrorCode
 from api.release import Release
+from api.rules import faults
 from contracts.errors import StepError
 from contracts.plan import Plan, PlanRequest
 from planning.create import plan_create
@@ -16,8 +17,8 @@ def decide(
     """Return the plan that makes a cluster, or adopts or completes it when it is among those ``registered``.
 
     Raises ``StepError`` with code UnknownRelease or InvalidSpec when the spec names what is not there, and
-    QuotaExceeded. A registered cluster is counted already: a quota that was lowered must not keep a living
-    cluster from being adopted.
+    QuotaExceeded. A registered cluster was let in before: a rule that came later, or a quota that was lowered,
+    must not keep it from being adopted.
     """
     release = releases.get(request.spec.release)
     if release is None:
@@ -28,8 +29,14 @@ def decide(
         )
     _check_ingress(request, release)
     if not is_counted(request.spec, registered):
+        _check_rules(request)
         check_quota(request.spec, registered, quotas)
     return plan_create(request.spec)
+
+
+def _check_rules(request: PlanRequest) -> None:
+    if found := faults(request.spec):
+        raise StepError(ErrorCode.INVALID_SPEC, "; ".join(found))
 
 
 def _check_ingress(request: PlanRequest, release: Release) -> None:

@@ -12,6 +12,7 @@ from activities.vault.requests import check_request
 from activities.vault.roles import USER_TTL_SECONDS, user_role
 from activities.vault.signing import read_authority
 from api.errors import ErrorCode
+from api.model import RESERVED_PREFIXES
 from contracts import activities as names
 from contracts.errors import StepError
 from contracts.vault import Authority, UserCertificate, UserCertificateRequest
@@ -20,8 +21,6 @@ log = structlog.get_logger(__name__)
 
 MIN_TTL_SECONDS = 60
 MAX_GROUPS = 16
-RESERVED = ("system:", "giantnetes:")
-"""What Kubernetes' own groups and ours begin with."""
 
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,62}")
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,62}")
@@ -39,8 +38,9 @@ class UserCertificates:
     def sign(self, request: UserCertificateRequest) -> UserCertificate:
         """Return a client certificate for at most an hour.
 
-        Raises ``StepError`` InvalidSpec for a lifetime, a name or a request that is not allowed; groups of
-        ``RESERVED`` want ``break_glass``, and no user may be called like one of Kubernetes' components at all.
+        Raises ``StepError`` InvalidSpec for a lifetime, a name or a request that is not allowed; groups with
+        one of ``RESERVED_PREFIXES`` want ``break_glass``, and no user may be called like one of Kubernetes'
+        components at all.
         """
         problems = user_problems(request)
         if problems:
@@ -101,7 +101,7 @@ def _user_problem(user: str) -> str:
 def _group_problem(group: str, break_glass: bool) -> str:
     if not _GROUP.fullmatch(group):
         return f"groups: {group[:80]!r} may have 63 letters, digits and :._- and begins with a letter or digit"
-    if group.lower().startswith(RESERVED) and not break_glass:
+    if group.lower().startswith(RESERVED_PREFIXES) and not break_glass:
         return f"groups: {group} is reserved; in an emergency ask for it with --break-glass, which is logged"
     return ""
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cluster import AuditSpec
+from api.rules import MACHINE_PORTS
 from nodes.model import Layout, MachineConfig, Service
 from nodes.render import render
 from nodes.v1.policies import audit_policy
@@ -120,3 +121,12 @@ def _matches(rule: dict[str, Any], group: str, resource: str) -> bool:
         return False
     listed = rule.get("resources")
     return listed is None or any(item["group"] == group and resource in item["resources"] for item in listed)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_api_can_be_given_a_port_of_another_program(case: str) -> None:
+    ports = {
+        port for name, service in services(case).items() if name != "kube-apiserver" for port in service.listens
+    }
+    assert ports
+    assert ports <= MACHINE_PORTS.keys()

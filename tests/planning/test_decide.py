@@ -58,3 +58,11 @@ def test_a_name_that_is_registered_for_another_owner_counts_for_nobody_else() ->
     with pytest.raises(StepError) as error:
         decide(request(), load_releases(), Quotas(default=Quota(clusters=0)), [Holding("nobody", 3, own=True)])
     assert error.value.code is ErrorCode.QUOTA_EXCEEDED
+
+
+def test_a_rule_that_came_later_keeps_new_clusters_out_and_lets_old_ones_live() -> None:
+    spec = {"network": {"apiPort": 10250}}
+    with pytest.raises(StepError, match=r"spec\.network\.apiPort: 10250 is kubelet") as error:
+        decide(request(**spec), load_releases(), Quotas(), [])
+    assert (error.value.code, error.value.retryable) == (ErrorCode.INVALID_SPEC, False)
+    decide(request(**spec), load_releases(), Quotas(), [Holding("acme", 3, own=True)])

@@ -1,0 +1,92 @@
+"""What a new cluster's spec must keep beyond the shape of its fields. Pure: the same rule for all who ask.
+
+The models can't say it: they also read histories and registry entries, where a rule that came later would end
+living runs. So planning asks this for clusters that don't exist yet, and nobody asks it for those that do.
+"""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+from itertools import chain
+
+from api.cluster import ClusterSpec, NodePool
+from api.model import RESERVED_PREFIXES
+
+MACHINE_PORTS = {
+    2379: "etcd",
+    2380: "etcd",
+    2381: "etcd",
+    10248: "kubelet",
+    10249: "kube-proxy",
+    10250: "kubelet",
+    10255: "kubelet",
+    10256: "kube-proxy",
+    10257: "kube-controller-manager",
+    10259: "kube-scheduler",
+}
+"""Ports of a machine's own programs (Kubernetes: Ports and Protocols), with whose they are."""
+
+NODE_MASK = 24
+"""Prefix of a node's range of pod addresses (kube-controller-manager's --node-cidr-mask-size-ipv4)."""
+
+MAX_MASK_DIFFERENCE = 16
+"""Bits that the pods' range may be wider than a node's; kube-controller-manager ends itself beyond that."""
+
+OUR_LABELS = "giantnetes.io"
+
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
+
+
+def faults(spec: ClusterSpec) -> list[str]:
+    """Return a sentence for every fault, each begun by its field; none when such a cluster can be made."""
+    pools = chain.from_iterable(_pool(index, pool) for index, pool in enumerate(spec.node_pools))
+    return [*_network(spec), *_oidc(spec), *pools]
+
+
+def _network(spec: ClusterSpec) -> Iterator[str]:
+    network, path = spec.network, "spec.network"
+    for field, value in (("podCIDR", network.pod_cidr), ("serviceCIDR", network.service_cidr)):
+        if str(ip_network(value)) != value:
+            yield f"{path}.{field}: write it as {ip_network(value)}"
+    if holder := MACHINE_PORTS.get(network.api_port):
+        yield f"{path}.apiPort: {network.api_port} is {holder}'s own"
+    prefix, nodes = ip_network(network.pod_cidr).prefixlen, sum(pool.replicas for pool in spec.node_pools)
+    if prefix < NODE_MASK - MAX_MASK_DIFFERENCE:
+        yield f"{path}.podCIDR: the prefix must be /{NODE_MASK - MAX_MASK_DIFFERENCE} or longer"
+    elif nodes > (room := 2 ** (NODE_MASK - prefix)):
+        yield f"{path}.podCIDR: has room for {room} nodes with a /{NODE_MASK} each, not for {nodes}"
+
+
+def _oidc(spec: ClusterSpec) -> Iterator[str]:
+    if oidc := spec.api_server.oidc:
+        for field, prefix in (("usernamePrefix", oidc.username_prefix), ("groupsPrefix", oidc.groups_prefix)):
+            if imitated := [name for name in RESERVED_PREFIXES if _overlap(name, prefix)]:
+                yield f"spec.apiServer.oidc.{field}: would let the issuer give names that begin with {imitated[0]}"
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Say whether a name can begin with both prefixes."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def _pool(index: int, pool: NodePool) -> Iterator[str]:
+    path = f"spec.nodePools.{index}"
+    for key in pool.labels:
+        if why := _key_fault(key):
+            yield f"{path}.labels: {key} {why}"
+    seen = set()
+    for number, taint in enumerate(pool.taints):
+        if why := _key_fault(taint.key):
+            yield f"{path}.taints.{number}.key: {taint.key} {why}"
+        if (taint.key, taint.effect) in seen:
+            yield f"{path}.taints.{number}: there is one of {taint.key} with {taint.effect} already"
+        seen.add((taint.key, taint.effect))
+
+
+def _key_fault(key: str) -> str:
+    prefix, slash, _ = key.partition("/")
+    if slash and not _SUBDOMAIN.fullmatch(prefix):
+        return "has no DNS name before its slash"
+    if slash and (prefix == OUR_LABELS or prefix.endswith(f".{OUR_LABELS}")):
+        return f"is reserved: {OUR_LABELS} is ours"
+    return ""
