@@ -154,6 +154,11 @@ class VaultClient:
                 )
             )
 
+    def delete_role(self, mount: str, name: str) -> None:
+        """Remove a role of a CA. None there is fine."""
+        with vault_errors(f"delete {mount}/roles/{name}"):
+            self._call(lambda vault: vault.secrets.pki.delete_role(name, mount_point=mount))
+
     def sign(self, mount: str, role: str, request: str, common_name: str, params: Mapping[str, object]) -> Signed:
         """Have a PKCS #10 request (PEM) signed at a role."""
         with vault_errors(f"sign {mount}/{role}"):

@@ -47,9 +47,8 @@ class Identities:
     def client_certificate(self, cluster: ClusterContext, name: str, ttl_seconds: int) -> ClientIdentity:
         """Return a certificate of kind ``name``, one of those that no machine holds.
 
-        It is valid for ``ttl_seconds``, at most 600 for ``super-admin`` and 3600 for the others, or for at
-        least half of that when it was made before. Raises ``ValueError`` for another name, and ``StepError``
-        with one of the codes of Vault.
+        It is valid for ``ttl_seconds``, at most for ``SHORT_TTL_SECONDS``, or for at least half of that when it
+        was made before. Raises ``ValueError`` for another name, and ``StepError`` with one of the codes of Vault.
         """
         if name not in SHORT_TTL_SECONDS:
             raise ValueError(f"{name} is held by machines; there are {', '.join(SHORT_TTL_SECONDS)}")

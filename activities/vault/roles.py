@@ -7,13 +7,11 @@ names stays on (``cn_validations``): switched off, a role for one component woul
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
 
 from contracts.certificates import CERTIFICATES, Certificate, Usage
 from contracts.context import ClusterContext
 from contracts.machines import MachinePlan, MachineRole
-from contracts.vault import Authority
+from contracts.vault import Authority, UserCertificateRequest
 from planning.create import CONTROL_PLANE, machine_groups
 
 Role = dict[str, object]
@@ -22,7 +20,7 @@ ROOT = "root"
 """Name of the one issuer of a mount, and of its key."""
 
 USER_TTL_SECONDS = 3600
-SHORT_TTL_SECONDS = {"admin": 3600, "etcd-healthcheck-client": 3600, "super-admin": 600}
+SHORT_TTL_SECONDS = dict.fromkeys(("admin", "etcd-healthcheck-client", "super-admin"), 600)
 """Longest lifetimes of our own client certificates, whose keys live in a worker's memory."""
 
 BACKDATED = "1h"
@@ -64,17 +62,19 @@ def authority_roles(cluster: ClusterContext, authority: Authority) -> dict[str, 
     }
 
 
-def user_role(user: str, groups: Sequence[str]) -> tuple[str, Role]:
-    """Return name and content of the role that signs one user's name with one set of groups."""
-    key = json.dumps([user, sorted(groups)])
-    name = f"user-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+def user_role(request: UserCertificateRequest) -> tuple[str, Role]:
+    """Return name and content of the role for one request: its user, groups and lifetime, and no others.
+
+    The name follows from the request, so that another attempt finds the role of one that was cut short.
+    """
+    name = f"user-{hashlib.sha256(request.model_dump_json().encode()).hexdigest()[:20]}"
     return name, {
         **_COMMON,
-        "organization": sorted(groups),
-        "allowed_domains": [user],
+        "organization": sorted(request.groups),
+        "allowed_domains": [request.user],
         "client_flag": True,
         "server_flag": False,
-        **_lifetime(USER_TTL_SECONDS),
+        **_lifetime(request.ttl_seconds),
     }
 
 

@@ -6,7 +6,7 @@ import structlog
 from cryptography import x509
 from temporalio import activity
 
-from activities.vault.client import VaultClient
+from activities.vault.client import Signed, VaultClient
 from activities.vault.paths import authority_mount
 from activities.vault.requests import check_request
 from activities.vault.roles import USER_TTL_SECONDS, user_role
@@ -27,10 +27,10 @@ _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,62}")
 
 
 class UserCertificates:
-    """Signs certificates of people, each at a role for that one name and set of groups."""
+    """Signs certificates of people, each at a role for that one request."""
 
     def __init__(self, admin: VaultClient, signer: VaultClient) -> None:
-        """Use the logins of ``mount-admin``, which writes the role, and of ``signer``."""
+        """Use the logins of ``mount-admin``, which makes and removes the role, and of ``signer``."""
         self._admin = admin
         self._signer = signer
 
@@ -47,15 +47,7 @@ class UserCertificates:
             raise StepError(ErrorCode.INVALID_SPEC, "; ".join(problems))
         mount = authority_mount(request.cluster.cluster_id, Authority.KUBERNETES)
         authority = read_authority(self._signer, request.cluster, Authority.KUBERNETES)
-        name, role = user_role(request.user, request.groups)
-        self._admin.write_role(mount, name, role)
-        signed = self._signer.sign(
-            mount,
-            name,
-            request.request,
-            request.user,
-            {"ttl": f"{request.ttl_seconds}s", "exclude_cn_from_sans": True},
-        )
+        signed = self._sign(mount, request)
         not_after = x509.load_pem_x509_certificate(signed.certificate.encode()).not_valid_after_utc
         answer = UserCertificate(
             certificate=signed.certificate,
@@ -66,6 +58,15 @@ class UserCertificates:
         )
         _record(request, answer)
         return answer
+
+    def _sign(self, mount: str, request: UserCertificateRequest) -> Signed:
+        """Sign at a role that is there for as long: with a role that stayed, ``signer`` alone could sign again."""
+        name, role = user_role(request)
+        try:
+            self._admin.write_role(mount, name, role)
+            return self._signer.sign(mount, name, request.request, request.user, {"exclude_cn_from_sans": True})
+        finally:
+            self._admin.delete_role(mount, name)
 
 
 def user_problems(request: UserCertificateRequest) -> list[str]:

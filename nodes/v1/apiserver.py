@@ -73,7 +73,7 @@ def _access(layout: Layout) -> tuple[str, ...]:
         f"--authentication-config={authentication_path(layout)}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
-        "--allow-privileged=true",  # kube-proxy's pods are; Pod Security admission governs everyone else's
+        "--allow-privileged=true",  # kube-proxy's pods are; so may be everyone's
     )
 
 

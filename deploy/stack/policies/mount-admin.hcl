@@ -1,4 +1,4 @@
-# Makes and removes the CAs of clusters, writes their roles, destroys the keys of deleted clusters.
+# Makes and removes the CAs of clusters, writes their roles, destroys their keys, also those of living clusters.
 # Can sign nothing, read no secret, and make no CA whose key leaves Vault or a second one in a mount.
 # Proven by tests/activities/vault/test_policies.py.
 
@@ -23,8 +23,14 @@ path "pki/+/+/root/generate/internal" {
   }
 }
 
-path "pki/+/+/roles/+" {
+path "pki/+/+/roles/*" {
   capabilities = ["update"]
+}
+
+# A role for a person's certificate lives as long as its one request. Of two paths that fit, the one with fewer
+# wildcards counts, but never one that ends in * before one that does not: so both do.
+path "pki/+/kubernetes/roles/user-*" {
+  capabilities = ["update", "delete"]
 }
 
 # Public, but a mount that is not there yet answers "denied" without this line.

@@ -22,6 +22,7 @@ WRITE_ROLE = ("post", f"{PKI}/roles/admin", {"allow_any_name": True})
 READ_KEY = ("get", "giantnetes/data/secrets/{id}/service-account", None)
 WRITE_KEY = ("post", "giantnetes/data/secrets/new/service-account", {"data": {"private": "x"}})
 DESTROY_KEY = ("delete", "giantnetes/metadata/secrets/{id}/encryption", None)
+DELETE_ROLE = ("delete", f"{PKI}/roles/user-x", None)
 MOUNT = ("post", "sys/mounts/pki/new/etcd", {"type": "pki"})
 UNMOUNT = ("delete", "sys/mounts/pki/none/etcd", None)
 LIST_MOUNTS = ("get", "sys/mounts", None)
@@ -31,9 +32,21 @@ CLAIM = ("post", "giantnetes/data/claims/network/127.64.0.0-24", {"data": {"owne
 
 OF_OTHERS: dict[Task, list[Request]] = {
     Task.MOUNT_ADMIN: [SIGN, READ_KEY, WRITE_KEY, PIN, READ_PIN, CLAIM],
-    Task.SIGNER: [WRITE_ROLE, READ_KEY, WRITE_KEY, DESTROY_KEY, MOUNT, UNMOUNT, LIST_MOUNTS, PIN, READ_PIN, CLAIM],
-    Task.SEALER: [SIGN, WRITE_ROLE, DESTROY_KEY, MOUNT, UNMOUNT, LIST_MOUNTS, PIN, READ_PIN, CLAIM],
-    Task.REGISTRY: [SIGN, WRITE_ROLE, READ_KEY, WRITE_KEY, DESTROY_KEY, MOUNT, UNMOUNT, LIST_MOUNTS],
+    Task.SIGNER: [
+        WRITE_ROLE,
+        DELETE_ROLE,
+        READ_KEY,
+        WRITE_KEY,
+        DESTROY_KEY,
+        MOUNT,
+        UNMOUNT,
+        LIST_MOUNTS,
+        PIN,
+        READ_PIN,
+        CLAIM,
+    ],
+    Task.SEALER: [SIGN, WRITE_ROLE, DELETE_ROLE, DESTROY_KEY, MOUNT, UNMOUNT, LIST_MOUNTS, PIN, READ_PIN, CLAIM],
+    Task.REGISTRY: [SIGN, WRITE_ROLE, DELETE_ROLE, READ_KEY, WRITE_KEY, DESTROY_KEY, MOUNT, UNMOUNT, LIST_MOUNTS],
 }
 
 OF_NOBODY: list[Request] = [
@@ -50,6 +63,8 @@ OF_NOBODY: list[Request] = [
     ("post", f"{PKI}/config/ca", {"pem_bundle": "x"}),
     ("delete", f"{PKI}/root", None),
     ("delete", f"{PKI}/roles/admin", None),
+    ("delete", "pki/{id}/etcd/roles/user-x", None),
+    ("get", f"{PKI}/roles/user-x", None),
     ("post", f"{PKI}/revoke", {"serial_number": "x"}),
     ("post", "sys/mounts/pki/new/etcd", {"type": "kv"}),
     ("post", "sys/mounts/elsewhere", {"type": "pki"}),

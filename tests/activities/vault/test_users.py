@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from activities.vault import Task
+from activities.vault.client import VaultClient
 from activities.vault.roles import user_role
 from activities.vault.users import user_problems
 from api.errors import ErrorCode
@@ -27,6 +29,7 @@ from tests.activities.vault.certs import (
     usages,
 )
 from tests.activities.vault.support import Vault, new_cluster
+from tests.support.openbao import OpenBao
 
 REQUEST = signing_request()
 CLUSTER = new_cluster()
@@ -118,19 +121,34 @@ def test_every_fault_is_named_at_once() -> None:
 
 
 def test_a_users_role_signs_no_other_user_and_no_longer_life(vault: Vault, made: ClusterContext) -> None:
-    sign(vault, made, user="carol", groups=["devs"])
-    role, _ = user_role("carol", ["devs"])
+    role, content = user_role(ask(made, user="carol", groups=["devs"]))
     signer, mount = vault.client(Task.SIGNER), f"pki/{made.cluster_id}/kubernetes"
+    vault.client(Task.MOUNT_ADMIN).write_role(mount, role, content)
     with pytest.raises(StepError, match="common name alice not allowed"):
         signer.sign(mount, role, REQUEST, "alice", {})
     certificate = parse(signer.sign(mount, role, REQUEST, "carol", {"ttl": "24h"}).certificate)
     assert certificate.not_valid_after_utc - datetime.now(UTC) <= timedelta(hours=1)
 
 
-def test_roles_differ_by_user_and_by_set_of_groups() -> None:
-    pairs = [("a", ["b", "c"]), ("a", ["c"]), ("a", []), ("b", ["c"]), ("a", ["b,c"])]
-    assert len({user_role(user, groups)[0] for user, groups in pairs}) == len(pairs)
-    assert user_role("a", ["b", "c"]) == user_role("a", ["c", "b"])
+def test_each_request_has_a_role_of_its_own_and_another_attempt_the_same() -> None:
+    requests = [ask(groups=["b"]), ask(groups=["c"]), ask(user="b"), ask(request=signing_request()), ask()]
+    assert len({user_role(request)[0] for request in requests}) == len(requests)
+    assert user_role(ask()) == user_role(ask())
+
+
+def test_no_role_is_left_with_which_the_signer_alone_could_sign_again(
+    bao: OpenBao, vault: Vault, made: ClusterContext
+) -> None:
+    mount = f"pki/{made.cluster_id}/kubernetes"
+    request = ask(made, groups=["system:masters"], break_glass=True)
+    vault.run(names.SIGN_USER_CERTIFICATE, request, UserCertificate)
+    away = patch.object(VaultClient, "sign", side_effect=StepError(ErrorCode.VAULT_UNAVAILABLE, "away"))
+    with away, pytest.raises(StepError, match="away"):
+        vault.run(names.SIGN_USER_CERTIFICATE, request, UserCertificate)
+    roles = bao.root.secrets.pki.list_roles(mount_point=mount)["data"]["keys"]
+    assert user_role(request)[0] not in roles
+    with pytest.raises(StepError, match="unknown role"):
+        vault.client(Task.SIGNER).sign(mount, user_role(request)[0], REQUEST, "alice", {})
 
 
 def test_a_signature_is_logged_without_the_certificate(vault: Vault, made: ClusterContext) -> None:
