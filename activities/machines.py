@@ -31,9 +31,11 @@ EXPLAIN_COMMAND = ["giantnetes-machine", "explain"]
 
 _TOLD = {
     "no space left on device": ErrorCode.DISK_FULL,
+    "disk quota exceeded": ErrorCode.DISK_FULL,
     "address already in use": ErrorCode.ADDRESS_IN_USE,
+    "can't find command": ErrorCode.BINARIES_MISSING,
 }
-"""What is said on a machine (errno(3)) when it isn't the machine's own fault."""
+"""What is said on a machine (errno(3), and supervisord of a program) when it isn't the machine's own fault."""
 
 
 def machine_activities(provider: Provider) -> list[Callable[..., Any]]:
@@ -72,9 +74,7 @@ class MachineActivities:
         self._await_boot(cluster_id, name)
         result = self._provider.run_command(cluster_id, name, REQUESTS_COMMAND)
         if result.exit_status:
-            raise StepError(
-                ErrorCode.MACHINE_NOT_READY, f"machine {name} gave no requests: {result.stderr.strip()}"
-            )
+            raise _told(ErrorCode.MACHINE_NOT_READY, f"machine {name} gave no requests: {result.stderr.strip()}")
         requests = MachineRequests.model_validate_json(result.stdout)
         if requests.instance_id != facts.instance_id:
             raise StepError(ErrorCode.MACHINE_FAILED, f"another instance answers as machine {name}")
@@ -92,7 +92,7 @@ class MachineActivities:
             self._provider.write_files(cluster_id, name, request.files)
         result = self._provider.run_command(cluster_id, name, INSTALL_COMMAND)
         if result.exit_status:
-            raise StepError(ErrorCode.MACHINE_FAILED, f"machine {name} took nothing over: {result.stderr.strip()}")
+            raise _told(ErrorCode.MACHINE_FAILED, f"machine {name} took nothing over: {result.stderr.strip()}")
         if result.stdout:
             raise StepError(
                 ErrorCode.MACHINE_NOT_READY, f"machine {name} is not complete: {result.stdout.strip()}"
@@ -130,9 +130,13 @@ class MachineActivities:
     def _failure(self, cluster_id: str, name: str, programs: list[str]) -> StepError:
         """Say what the machine's logs say of programs that failed."""
         told = self._provider.run_command(cluster_id, name, [*EXPLAIN_COMMAND, *programs]).stdout.splitlines()
-        message = f"machine {name} fails: {'; '.join(told)}"
-        codes = (code for words, code in _TOLD.items() if words in message.lower())
-        return StepError(next(codes, ErrorCode.MACHINE_FAILED), message)
+        return _told(ErrorCode.MACHINE_FAILED, f"machine {name} fails: {'; '.join(told)}")
+
+
+def _told(otherwise: ErrorCode, message: str) -> StepError:
+    """Return the error whose code is what a machine's own words in ``message`` mean, or else ``otherwise``."""
+    codes = (code for words, code in _TOLD.items() if words in message.lower())
+    return StepError(next(codes, otherwise), message)
 
 
 def _failed_services(observed: MachineObservation) -> list[str]:

@@ -43,6 +43,9 @@ def _run(command: str, folder: Path, rest: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{command} failed: {error.strerror or error}: {error.filename or folder}\n")
         return 1
+    except Exception as error:  # noqa: BLE001 - what is printed reaches users; a damaged file may raise anything
+        sys.stderr.write(f"{command} failed: {type(error).__name__}: a file of {folder} may be damaged\n")
+        return 1
     sys.stdout.write(output)
     return 0
 

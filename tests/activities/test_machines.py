@@ -171,3 +171,45 @@ def test_a_failing_service_is_told_by_its_log(
     with pytest.raises(StepError) as raised:
         activities.install(InstallRequest(cluster=cluster.context, machine=node))
     assert (raised.value.code, raised.value.message) == (code, f"machine workers-1 fails: etcd: {told}")
+
+
+class Refusing(SimulatedProvider):
+    """A provider on whose machines the command ``refused`` fails with the words ``told``."""
+
+    refused, told = "", ""
+
+    def run_command(self, cluster_id: str, name: str, command: list[str]) -> CommandResult:
+        if command[1] == self.refused:
+            return CommandResult(exit_status=1, stdout="", stderr=f"{self.told}\n")
+        return super().run_command(cluster_id, name, command)
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ("install failed: No space left on device: /x/.kubelet.crt.new", ErrorCode.DISK_FULL),
+        ("install failed: Disk quota exceeded: /x/.kubelet.crt.new", ErrorCode.DISK_FULL),
+        (
+            "the supervisor does not start etcd: NO_FILE: can't find command '/x/etcd'",
+            ErrorCode.BINARIES_MISSING,
+        ),
+        ("no certificate", None),
+    ],
+)
+@pytest.mark.parametrize("refused", ["requests", "install"])
+def test_a_refusal_is_told_by_its_words(
+    room: SimulatedRoom, cluster: TestCluster, refused: str, told: str, code: ErrorCode | None
+) -> None:
+    node = cluster.nodes[0]
+    MachineActivities(room.provider()).boot(booting(cluster, node))
+    provider = Refusing(room.path)
+    provider.refused, provider.told = refused, told
+    activities = MachineActivities(provider)
+    with pytest.raises(StepError, match="machine workers-1") as raised:
+        if refused == "requests":
+            activities.boot(booting(cluster, node))
+        else:
+            activities.install(InstallRequest(cluster=cluster.context, machine=node))
+    own = ErrorCode.MACHINE_NOT_READY if refused == "requests" else ErrorCode.MACHINE_FAILED
+    assert raised.value.code is (code or own)
+    assert told in raised.value.message

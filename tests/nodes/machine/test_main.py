@@ -53,6 +53,21 @@ def test_a_disk_that_can_not_be_written(node: Bench) -> None:
     assert str(node.folder / "root") in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("file", "kind"), [("machine.json", "JSONDecodeError"), ("state/keys/kubelet.key", "Error")]
+)
+def test_a_damaged_file_is_a_sentence_too(node: Bench, file: str, kind: str) -> None:
+    assert run("boot", node.folder).returncode == 0
+    (node.folder / "state/keys/kubelet.csr").unlink()
+    (node.folder / file).write_text("damaged")
+    result = run("boot", node.folder)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("boot failed: ")
+    assert kind in line
+    assert str(node.folder) in line
+
+
 def test_it_is_quick(node: Bench) -> None:
     """It runs three times on each machine's way into a cluster: seconds here are seconds of a create."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
