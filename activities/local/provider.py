@@ -68,7 +68,7 @@ class LocalProvider:
         if len(slots) == 1:
             return
         with self._changing(cluster.cluster_id, ENDPOINT):
-            self._refuse_deleted(cluster)
+            self._refuse_deleted(cluster.cluster_id)
             folder = self._folders.machine(cluster.cluster_id, ENDPOINT)
             if not (folder / assembly.PROGRAMS).exists():
                 self._create_endpoint(cluster, slots, folder)
@@ -80,7 +80,7 @@ class LocalProvider:
     ) -> MachineFacts:
         """Make the machine unless it exists, and switch it on unless it is. An existing one is never changed."""
         with self._changing(cluster.cluster_id, machine.name):
-            self._refuse_deleted(cluster)
+            self._refuse_deleted(cluster.cluster_id)
             folder = self._folders.machine(cluster.cluster_id, machine.name)
             created = assembly.read_document(folder) is None
             if created:
@@ -121,7 +121,8 @@ class LocalProvider:
 
     def write_files(self, cluster_id: str, name: str, files: dict[str, str]) -> None:
         """Write files into the machine's incoming folder."""
-        with step_errors(f"writing to machine {name} of {cluster_id}"):
+        with self._changing(cluster_id, name):  # else it could make folders anew that a deletion removes
+            self._refuse_deleted(cluster_id)
             folder = self._existing(cluster_id, name)
             incoming = private_folder(folder / "state" / INCOMING)
             with FileLock(folder / LOCK, timeout=LOCK_SECONDS, poll_interval=LOCK_POLL_SECONDS):
@@ -187,9 +188,9 @@ class LocalProvider:
             raise StepError(ErrorCode.MACHINE_NOT_READY, f"there is no machine {name} of {cluster_id}")
         return folder
 
-    def _refuse_deleted(self, cluster: ClusterContext) -> None:
-        if self._folders.tombstone(cluster.cluster_id).exists():
-            raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster.cluster_id} has been deleted")
+    def _refuse_deleted(self, cluster_id: str) -> None:
+        if self._folders.tombstone(cluster_id).exists():
+            raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster_id} has been deleted")
 
     @contextlib.contextmanager
     def _changing(self, cluster_id: str, name: str) -> Iterator[None]:

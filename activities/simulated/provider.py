@@ -62,6 +62,7 @@ class SimulatedProvider:
         """Write files into the machine's incoming folder."""
 
         def write(database: sqlite3.Connection) -> None:
+            machines.refuse_deleted(database, cluster_id)
             _existing(database, cluster_id, name)
             database.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",

@@ -191,6 +191,9 @@ def test_a_deleted_cluster_is_gone_and_stays_gone(provider: Provider, cluster: T
     with pytest.raises(StepError) as raised:
         cluster.ensure(provider, cluster.nodes[0])
     assert (raised.value.code, raised.value.retryable) == (ErrorCode.CLUSTER_DELETED, False)
+    with pytest.raises(StepError) as writing:
+        provider.write_files(cluster.id, "workers-1", {"file": "text"})
+    assert writing.value.code is ErrorCode.CLUSTER_DELETED
     assert provider.list_left(cluster.id) == []
 
 
