@@ -1,7 +1,7 @@
 """The activities over a provider, here of simulated machines."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -205,11 +205,12 @@ def test_a_refusal_is_told_by_its_words(
     provider = Refusing(room.path)
     provider.refused, provider.told = refused, told
     activities = MachineActivities(provider)
+    calls: dict[str, Callable[[], object]] = {
+        "requests": lambda: activities.boot(booting(cluster, node)),
+        "install": lambda: activities.install(InstallRequest(cluster=cluster.context, machine=node)),
+    }
     with pytest.raises(StepError, match="machine workers-1") as raised:
-        if refused == "requests":
-            activities.boot(booting(cluster, node))
-        else:
-            activities.install(InstallRequest(cluster=cluster.context, machine=node))
+        calls[refused]()
     own = ErrorCode.MACHINE_NOT_READY if refused == "requests" else ErrorCode.MACHINE_FAILED
     assert raised.value.code is (code or own)
     assert told in raised.value.message
