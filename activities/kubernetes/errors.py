@@ -17,7 +17,7 @@ E = TypeVar("E", bound=BaseException)
 
 @contextmanager
 def guest_errors(doing: str) -> Iterator[None]:
-    """Turn errors of the Kubernetes client, urllib3 and ssl into ``StepError``.
+    """Turn errors of the Kubernetes client, urllib3, ssl and json into ``StepError``.
 
     ``doing`` names the request in the message. Texts of servers are not copied, only their enumerated
     reasons: a response may quote what was sent, and the original is not chained for the same reason.
@@ -26,6 +26,8 @@ def guest_errors(doing: str) -> Iterator[None]:
         yield
     except (ApiException, HTTPError, OSError) as error:
         raise _translate(error, doing) from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise StepError(ErrorCode.API_NOT_READY, f"{doing}: the answer was cut short or is no JSON") from None
 
 
 def _translate(error: Exception, doing: str) -> StepError:

@@ -37,6 +37,12 @@ def _holder(address: str, port: int) -> str:
         if connection.laddr and connection.laddr.port == port and connection.laddr.ip in everywhere:
             if connection.pid is None:
                 return "a process of another user"
-            with_name = psutil.Process(connection.pid)
-            return f"process {connection.pid} ({with_name.name()})"
+            return _named(connection.pid)
     return "a process that can't be seen"
+
+
+def _named(pid: int) -> str:
+    try:
+        return f"process {pid} ({psutil.Process(pid).name()})"
+    except psutil.Error:
+        return f"process {pid}, which has just ended or can't be seen into"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.parsers.expat import ExpatError
 
 from filelock import FileLock, Timeout
 from supervisor.xmlrpc import Faults
@@ -212,7 +213,7 @@ class Supervisor:
             raise SupervisionError(f"supervisord refused {method}{arguments}: {fault.faultString}") from fault
         except TimeoutError as error:
             raise SupervisionError(f"supervisord at {self._socket} did not answer {method} in time") from error
-        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError) as error:
             raise SupervisorDownError(f"no supervisord answers at {self._socket}: {error}") from error
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from api.errors import ErrorCode
+from contracts.errors import StepError
 from nodes.machine.store import private_folder
 
 BUSY_SECONDS = 30.0
@@ -51,15 +53,24 @@ class World:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection within a transaction that is committed at the end, or undone by an exception."""
-        with closing(self._connect()) as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+        """Give a connection within a transaction that is committed at the end, or undone by an exception.
+
+        Raises ``StepError``: DiskFull, or ProviderUnavailable when SQLite can't do its work for another reason.
+        """
+        try:
+            with closing(self._connect()) as database:
+                database.execute("BEGIN IMMEDIATE")
+                try:
+                    yield database
+                    database.execute("COMMIT")
+                except BaseException:
+                    if database.in_transaction:  # SQLite itself has undone it when the disk is full
+                        database.execute("ROLLBACK")
+                    raise
+        except sqlite3.OperationalError as error:
+            full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            code = ErrorCode.DISK_FULL if full else ErrorCode.PROVIDER_UNAVAILABLE
+            raise StepError(code, f"the simulated world {self.path}: {error}") from error
 
     def journal(self, cluster_id: str = "") -> list[sqlite3.Row]:
         """Return what was created and deleted, oldest first: of one cluster, or of all."""

@@ -4,6 +4,7 @@ import http.client
 import socket
 import xmlrpc.client
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from nodes.machine.errors import MachineError
 from nodes.machine.machine import Machine
@@ -24,7 +25,7 @@ def start(machine: Machine) -> None:
             for service in machine.services:
                 calls.supervisor.startProcess(f"{machine.group}:{service}", False)
             answers = calls().results
-    except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError) as error:
         raise MachineError(f"the supervisor at {machine.socket} does not start services: {error}") from error
     for service, answer in zip(machine.services, answers, strict=True):
         if isinstance(answer, dict) and answer["faultCode"] != ALREADY_STARTED:

@@ -72,3 +72,11 @@ def test_the_server_may_say_when_to_come_again() -> None:
 )
 def test_no_answer_is_an_api_that_is_not_ready(error: Exception) -> None:
     assert translated(error).code is ErrorCode.API_NOT_READY
+
+
+@pytest.mark.parametrize(
+    "error", [json.JSONDecodeError(SECRET, SECRET, 0), UnicodeDecodeError("utf-8", b"x", 0, 1, SECRET)]
+)
+def test_a_body_that_was_cut_is_an_api_that_is_not_ready(error: Exception) -> None:
+    assert translated(error).code is ErrorCode.API_NOT_READY
+    assert translated(error).message == "GET /x: the answer was cut short or is no JSON"

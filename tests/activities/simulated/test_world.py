@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sqlite3
 import stat
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -71,3 +72,27 @@ def test_nobody_else_can_read_it(room: SimulatedRoom, cluster: TestCluster) -> N
     cluster.boot(room.provider(), cluster.slots[0])
     for file in room.path.parent.glob("world.db*"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_world_that_somebody_else_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "world.db")
+    monkeypatch.setattr("activities.simulated.world.BUSY_SECONDS", 0.05)
+    with world.transaction(), pytest.raises(StepError, match="database is locked") as raised:
+        world.journal()
+    assert raised.value.code is ErrorCode.PROVIDER_UNAVAILABLE
+
+
+def test_a_world_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "world.db")
+    connect = world._connect
+
+    def small() -> sqlite3.Connection:
+        database = connect()
+        database.execute("PRAGMA max_page_count = 1")
+        return database
+
+    monkeypatch.setattr(world, "_connect", small)
+    with pytest.raises(StepError, match="full") as raised, world.transaction() as database:
+        note(database, "created", "machine", "c1", "x" * 100_000)
+    assert raised.value.code is ErrorCode.DISK_FULL
+    assert world.journal() == []
