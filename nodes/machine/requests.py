@@ -10,8 +10,12 @@ VALIDITY = "validity.json"
 """File beside the certificates: name to the Unix time at which each ends, so that reading it needs no parser."""
 
 
+LEAST_SECONDS = 3600
+"""A certificate that ends sooner is asked for again: the rest of an operation should not outlive it."""
+
+
 def requests(machine: Machine) -> str:
-    """Return ``contracts.machines.MachineRequests`` as JSON: requests for what isn't held and valid.
+    """Return ``contracts.machines.MachineRequests`` as JSON: requests for what isn't held and valid for a while.
 
     Raises MachineError while the machine hasn't booted.
     """
@@ -31,4 +35,4 @@ def _valid(machine: Machine) -> set[str]:
     if not machine.pki.holds(VALIDITY):
         return set()
     ends = json.loads((machine.pki.current / VALIDITY).read_text())
-    return {name for name, end in ends.items() if end > time.time()}
+    return {name for name, end in ends.items() if end > time.time() + LEAST_SECONDS}

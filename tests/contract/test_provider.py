@@ -1,6 +1,7 @@
 """What every provider of machines promises (``contracts.machines.Provider``), asked of each one."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
@@ -82,6 +83,15 @@ def test_what_was_installed_is_not_asked_for_again(provider: Provider, cluster: 
     seen = provider.observe_machine(cluster.id, node.name)
     assert set(seen.services.values()) == {"running"}
     assert provider.run_command(cluster.id, node.name, INSTALL_COMMAND).exit_status == 0
+
+
+def test_what_ends_within_an_hour_is_asked_for_again(provider: Provider, cluster: TestCluster) -> None:
+    node = cluster.nodes[0]
+    booted = cluster.boot(provider, node)
+    files = cluster.vault.answer(node, booted, timedelta(minutes=59))
+    provider.write_files(cluster.id, node.name, files)
+    assert provider.run_command(cluster.id, node.name, INSTALL_COMMAND).exit_status == 0
+    assert cluster.requests(provider, node).requests.keys() == booted.requests.keys()
 
 
 def test_an_install_whose_answer_got_lost_is_done_again(room: Room, cluster: TestCluster) -> None:
