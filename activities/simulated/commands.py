@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from activities.simulated.machines import INCOMING, KEYS, PKI, SECRETS
 from contracts.certificates import held_by
@@ -16,14 +16,30 @@ from nodes.machine.keys import (
     make_sealing_key,
     open_envelope,
 )
+from nodes.machine.requests import LEAST_SECONDS
 from nodes.v1.trust import authority_file
 
 SEALING_KEY, SEALING_CERTIFICATE = "sealing.key", "sealing.crt"
 NOT_FOUND = 127
 
 
-def run(database: sqlite3.Connection, machine: sqlite3.Row, command: list[str]) -> CommandResult:
-    """Run a command on ``machine``, a row of the world, which must be up."""
+def lacking_keys(database: sqlite3.Connection, machine: sqlite3.Row) -> list[str]:
+    """Return the names of private keys that ``machine`` would have to make for its requests."""
+    disk = _Disk(database, machine, {})
+    names = [f"{certificate.name}.key" for certificate in held_by(disk.role)]
+    held = disk.read(KEYS)
+    return [name for name in [*names, *([SEALING_KEY] if disk.wants_secrets() else [])] if name not in held]
+
+
+def make_keys(names: Iterable[str]) -> dict[str, bytes]:
+    """Make private keys by name: before a transaction, which all other clusters have to wait for."""
+    return {name: make_sealing_key() if name == SEALING_KEY else make_key() for name in names}
+
+
+def run(
+    database: sqlite3.Connection, machine: sqlite3.Row, command: list[str], fresh: Mapping[str, bytes]
+) -> CommandResult:
+    """Run a command on ``machine``, a row of the world, which must be up; ``fresh`` are keys that it may take."""
     commands: dict[tuple[str, ...], Callable[[_Disk], str]] = {
         ("giantnetes-machine", "requests"): _requests,
         ("giantnetes-machine", "install"): _install,
@@ -33,7 +49,7 @@ def run(database: sqlite3.Connection, machine: sqlite3.Row, command: list[str]) 
     if program is None:
         return CommandResult(exit_status=NOT_FOUND, stdout="", stderr=f"{command[0]}: command not found")
     try:
-        return CommandResult(exit_status=0, stdout=program(_Disk(database, machine)), stderr="")
+        return CommandResult(exit_status=0, stdout=program(_Disk(database, machine, fresh)), stderr="")
     except MachineError as error:
         return CommandResult(exit_status=1, stdout="", stderr=f"{error}\n")
 
@@ -41,8 +57,9 @@ def run(database: sqlite3.Connection, machine: sqlite3.Row, command: list[str]) 
 class _Disk:
     """The files of a machine."""
 
-    def __init__(self, database: sqlite3.Connection, machine: sqlite3.Row) -> None:
+    def __init__(self, database: sqlite3.Connection, machine: sqlite3.Row, fresh: Mapping[str, bytes]) -> None:
         self._database = database
+        self._fresh = fresh
         self._key = (machine["cluster_id"], machine["name"])
         self.instance_id: str = machine["instance_id"]
         self.role = MachineRole(machine["role"])
@@ -68,7 +85,7 @@ class _Disk:
 
     def ensure_key(self, name: str, make: Callable[[], bytes]) -> bytes:
         if name not in self.read(KEYS):
-            self.write(KEYS, {name: make().decode()})
+            self.write(KEYS, {name: (self._fresh.get(name) or make()).decode()})
         return self.read(KEYS)[name].encode()
 
     def wants_secrets(self) -> bool:
@@ -76,7 +93,7 @@ class _Disk:
 
 
 def _requests(disk: _Disk) -> str:
-    valid = {name for name, end in disk.read(PKI).items() if float(end) > time.time()}
+    valid = {name for name, end in disk.read(PKI).items() if float(end) > time.time() + LEAST_SECONDS}
     wanted = sorted({certificate.name for certificate in held_by(disk.role)} - valid)
     answer = MachineRequests(
         instance_id=disk.instance_id,

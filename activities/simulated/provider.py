@@ -11,6 +11,7 @@ from api.errors import ErrorCode
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.machines import (
+    REQUESTS_COMMAND,
     CommandResult,
     Leftover,
     MachineFacts,
@@ -73,14 +74,21 @@ class SimulatedProvider:
 
     def run_command(self, cluster_id: str, name: str, command: list[str]) -> CommandResult:
         """Run a command on the machine, which must have booted."""
+        fresh = self._fresh_keys(cluster_id, name) if command == REQUESTS_COMMAND else {}
 
         def run(database: sqlite3.Connection) -> CommandResult:
             machine = _existing(database, cluster_id, name)
             if machines.state_of(machine) is not MachineState.UP:
                 raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name} of {cluster_id} is not up")
-            return commands.run(database, machine, command)
+            return commands.run(database, machine, command, fresh)
 
         return perform(self.world, "run_command", run)
+
+    def _fresh_keys(self, cluster_id: str, name: str) -> dict[str, bytes]:
+        with self.world.transaction() as database:
+            machine = machines.find(database, cluster_id, name)
+            lacking = commands.lacking_keys(database, machine) if machine else []
+        return commands.make_keys(lacking)
 
     def delete_all(self, cluster_id: str) -> None:
         """Remove everything of the cluster and refuse to make anything of it again."""

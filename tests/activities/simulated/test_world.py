@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from activities.simulated import commands
 from activities.simulated.provider import SimulatedProvider
 from activities.simulated.world import World, note
 from api.errors import ErrorCode
 from contracts.errors import StepError
+from nodes.machine.keys import make_sealing_key
 from tests.contract.clusters import TestCluster
 from tests.contract.rooms import SimulatedRoom
 
@@ -96,3 +98,21 @@ def test_a_world_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         note(database, "created", "machine", "c1", "x" * 100_000)
     assert raised.value.code is ErrorCode.DISK_FULL
     assert world.journal() == []
+
+
+def test_keys_are_made_while_others_can_work(
+    room: SimulatedRoom, cluster: TestCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One key of RSA takes longer than everything else that a simulated machine does."""
+    provider, made = room.provider(), []
+
+    def make() -> bytes:
+        made.append(provider.world.journal())
+        return make_sealing_key()
+
+    monkeypatch.setattr("activities.simulated.world.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(commands, "make_sealing_key", make)
+    first = cluster.boot(provider, cluster.slots[0])
+    again = cluster.requests(provider, cluster.slots[0])
+    assert again.sealing_certificate == first.sealing_certificate
+    assert len(made) == 1
