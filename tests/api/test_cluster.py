@@ -73,9 +73,43 @@ def test_what_was_written_is_never_repeated() -> None:
     assert "hunter2" not in "".join(faults(cluster_document(owner="HUNTER hunter2")))
 
 
-def test_unset_fields_are_no_change() -> None:
+def test_defaults_are_no_change_where_nothing_else_was_set() -> None:
     explicit = cluster(network={"apiPort": 6443}, certificates={"rotationTime": "03:00"})
     assert unsupported_changes(cluster().spec, explicit.spec) == []
+
+
+RICH = {
+    "controlPlane": {"replicas": 3, "machine": {"cpus": 8}},
+    "nodePools": [{"name": "workers", "replicas": 2, "labels": {"a": "b"}, "machine": {"memoryMiB": 8192}}],
+    "network": {"podCIDR": "10.10.0.0/16", "apiPort": 7443},
+    "apiServer": {"featureGates": {"Alpha": True}, "oidc": {"issuerURL": "https://a", "clientID": "b"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("applied", "changed"),
+    [
+        ({}, []),
+        ({"nodePools": [{"name": "workers"}]}, []),
+        ({"controlPlane": {"machine": {"memoryMiB": 4096}}, "apiServer": {"audit": {}}}, []),
+        ({"network": {"serviceCIDR": "10.96.0.0/16"}}, []),
+        ({"network": {"apiPort": 6443}}, ["spec.network.apiPort"]),
+        ({"controlPlane": {"replicas": 1}}, ["spec.controlPlane.replicas"]),
+        (
+            {"apiServer": {"oidc": None, "featureGates": {}}},
+            ["spec.apiServer.featureGates.Alpha", "spec.apiServer.oidc"],
+        ),
+        ({"nodePools": [{"name": "workers", "labels": {}}]}, ["spec.nodePools[0].labels.a"]),
+        ({"nodePools": []}, ["spec.nodePools"]),
+        ({"ingress": {"version": "3.7.15"}}, ["spec.ingress"]),
+    ],
+)
+def test_what_an_apply_leaves_out_is_no_change(applied: dict[str, Any], changed: list[str]) -> None:
+    document = cluster_document(**applied)["spec"]
+    if "nodePools" not in applied:
+        del document["nodePools"]
+    wanted = ClusterSpec.model_validate_json(json.dumps(document))
+    assert unsupported_changes(cluster(**RICH).spec, wanted) == changed
 
 
 @given(
