@@ -11,14 +11,12 @@ class StepError(Exception):
 
     ``code`` decides whether it is retried and what the hint says (``api.errors.ERRORS``); ``message`` is one
     sentence about what happened to what. It must not hold secrets: vendor texts are summarised, not copied.
-    ``retry_after`` asks for another wait than the policy's, in seconds.
     """
 
-    def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message[:MAX_MESSAGE])
         self.code = code
         self.message = message[:MAX_MESSAGE]
-        self.retry_after = retry_after
 
     @property
     def retryable(self) -> bool:

@@ -70,7 +70,7 @@ def _status_error(error: ApiException, doing: str) -> StepError:
     if error.status in {401, 403}:
         return StepError(ErrorCode.API_DENIED, message)
     if error.status == 429 or error.status >= 500:
-        return StepError(ErrorCode.API_NOT_READY, message, retry_after=_retry_after(error))
+        return StepError(ErrorCode.API_NOT_READY, message)
     return StepError(ErrorCode.INTERNAL, message)
 
 
@@ -82,9 +82,3 @@ def _kubernetes_status(body: str | None) -> tuple[str, str]:
     except (ValueError, AttributeError):
         return "", ""
     return str(status.get("reason", "")), ", ".join(sorted({str(cause.get("field")) for cause in causes}))
-
-
-def _retry_after(error: ApiException) -> float | None:
-    """Return the header Retry-After in seconds, where it is a number (RFC 9110, section 10.2.3)."""
-    value = (error.headers or {}).get("Retry-After", "")
-    return float(value) if value.isdigit() else None

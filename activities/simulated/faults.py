@@ -39,9 +39,9 @@ class Faults:
         """Let the next calls fail, without effect."""
         self._add(operation, FaultKind.FAIL, times, 0)
 
-    def throttle(self, operation: str, times: int = 1, retry_after: float = 0.1) -> None:
-        """Let the next calls be refused, without effect, with a wish to wait ``retry_after`` seconds."""
-        self._add(operation, FaultKind.THROTTLE, times, retry_after)
+    def throttle(self, operation: str, times: int = 1) -> None:
+        """Let the next calls be refused as too many, without effect."""
+        self._add(operation, FaultKind.THROTTLE, times, 0)
 
     def time_out(self, operation: str, times: int = 1, seconds: float = 0.1) -> None:
         """Let the next calls hang for ``seconds`` and then fail, without effect."""
@@ -81,13 +81,8 @@ def perform(world: World, operation: str, effect: Callable[[sqlite3.Connection],
             result = effect(database)
             if kind is None:
                 return result
-    throttled = kind is FaultKind.THROTTLE
-    time.sleep(0 if throttled else seconds)
-    raise StepError(
-        ErrorCode.PROVIDER_UNAVAILABLE,
-        f"{operation}: simulated fault {kind}",
-        retry_after=seconds if throttled else None,
-    )
+    time.sleep(seconds)
+    raise StepError(ErrorCode.PROVIDER_UNAVAILABLE, f"{operation}: simulated fault {kind}")
 
 
 def read(world: World, operation: str, subject: str, look: Callable[[sqlite3.Connection], Any]) -> Any:

@@ -308,4 +308,4 @@ def _registered_spec(entry: RegistryEntry, name: str) -> ClusterSpec:
 
 
 def _changing(path: str) -> StepError:
-    return StepError(ErrorCode.VAULT_UNAVAILABLE, f"{path} is being changed by another attempt", retry_after=1)
+    return StepError(ErrorCode.VAULT_UNAVAILABLE, f"{path} is being changed by another attempt")

@@ -55,12 +55,6 @@ def test_an_answer_that_is_no_status_is_still_an_error(body: str | None) -> None
     assert translated(ApiException(status=500, body=body)).message == "GET /x: 500"
 
 
-def test_the_server_may_say_when_to_come_again() -> None:
-    busy = answer(429, reason="TooManyRequests")
-    busy.headers = {"Retry-After": "7"}
-    assert translated(busy).retry_after == 7
-
-
 @pytest.mark.parametrize(
     "error",
     [
