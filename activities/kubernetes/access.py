@@ -1,7 +1,10 @@
 """The two role bindings that our own certificates need in a guest cluster."""
 
-from activities.kubernetes.client import GuestClient, Json, side_by_side
+from functools import partial
+
+from activities.kubernetes.client import CONNECTIONS, GuestClient, Json
 from activities.kubernetes.waiting import patience, poll
+from activities.parallel import gather
 from api.errors import ErrorCode
 from contracts.certificates import CLUSTER_ADMINS, KUBELET_API_ADMINS
 from contracts.errors import StepError
@@ -15,10 +18,8 @@ _PATH = f"/apis/{_RBAC}/v1/clusterrolebindings/"
 
 def bind_groups(super_admin: GuestClient) -> None:
     """Bind each group of ``BINDINGS`` to its role. Only system:masters may, while nothing is bound."""
-    side_by_side(
-        lambda group=group, role=role: super_admin.apply(_PATH + group, _binding(group, role))  # type: ignore[misc]
-        for group, role in BINDINGS.items()
-    )
+    bindings = [(_PATH + group, _binding(group, role)) for group, role in BINDINGS.items()]
+    gather([partial(super_admin.apply, *binding) for binding in bindings], CONNECTIONS)
 
 
 def _binding(group: str, role: str) -> Json:

@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from activities.kubernetes.client import GuestClient, Json, side_by_side
+from activities.kubernetes.client import CONNECTIONS, GuestClient, Json
 from activities.kubernetes.manifests import path_of, reference, release_of, render
+from activities.parallel import gather
 from api.errors import ErrorCode
 from api.release import Image, Release
 from contracts.context import ClusterContext
@@ -15,7 +16,7 @@ def apply_addons(client: GuestClient, cluster: ClusterContext) -> int:
     manifests = addons(cluster)
     namespaces = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
     for stage in (namespaces, [manifest for manifest in manifests if manifest not in namespaces]):
-        side_by_side(partial(client.apply, path_of(manifest), manifest) for manifest in stage)
+        gather([partial(client.apply, path_of(manifest), manifest) for manifest in stage], CONNECTIONS)
     return len(manifests)
 
 

@@ -6,11 +6,9 @@ the second asks for the whole API first. Paths and JSON as the API reference has
 
 import json
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
-from contextvars import copy_context
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
@@ -18,7 +16,6 @@ from kubernetes.client.exceptions import ApiException
 from activities.kubernetes.errors import guest_errors
 
 Json = dict[str, Any]
-T = TypeVar("T")
 
 FIELD_MANAGER = "giantnetes"
 CONNECTIONS = 4
@@ -162,12 +159,3 @@ def _change(objects: dict[str, Json], event: Json) -> bool:
 
 def _version(item: Json) -> int:
     return int(item["metadata"]["resourceVersion"])
-
-
-def side_by_side(calls: Iterable[Callable[[], T]]) -> list[T]:
-    """Make calls at the same time, as many as there are connections; raise the first error of any.
-
-    Each runs in a copy of the caller's context, so that its trace span hangs where it belongs.
-    """
-    with ThreadPoolExecutor(max_workers=CONNECTIONS) as pool:
-        return [future.result() for future in [pool.submit(copy_context().run, call) for call in calls]]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from activities.kubernetes.client import JSON_PATCH, MERGE_PATCH, GuestClient, Json, follow, side_by_side
+from activities.kubernetes.client import CONNECTIONS, JSON_PATCH, MERGE_PATCH, GuestClient, Json, follow
 from activities.kubernetes.waiting import patience
+from activities.parallel import gather
 from api.errors import ErrorCode
 from contracts.context import ClusterContext
 from contracts.errors import StepError
@@ -28,7 +29,7 @@ def await_nodes(client: GuestClient, cluster: ClusterContext, machines: list[Mac
     """
     deadline = time.monotonic() + patience()
     for nodes in follow(client, NODES):
-        for node in side_by_side(_initializations(client, cluster, machines, nodes)):
+        for node in gather(_initializations(client, cluster, machines, nodes), CONNECTIONS):
             nodes[node["metadata"]["name"]] = node
         problems = [
             f"{machine.name} {problem}"

@@ -5,8 +5,8 @@ from functools import partial
 import structlog
 from temporalio import activity
 
+from activities.parallel import gather
 from activities.vault.client import VaultClient
-from activities.vault.parallel import gather
 from activities.vault.paths import authority_mount
 from activities.vault.roles import ROOT_TTL, authority_roles, root_params
 from api.errors import ErrorCode

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from activities.parallel import gather
 from activities.vault.client import VaultClient
-from activities.vault.parallel import gather
 from activities.vault.paths import CLUSTERS, registry_path
 from activities.vault.registry import Stored
 from api.errors import ErrorCode

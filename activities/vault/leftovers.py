@@ -4,8 +4,8 @@ from functools import partial
 
 from temporalio import activity
 
+from activities.parallel import gather
 from activities.vault.client import VaultClient
-from activities.vault.parallel import gather
 from activities.vault.paths import (
     CLUSTERS,
     NETWORKS,

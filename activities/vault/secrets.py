@@ -6,9 +6,9 @@ from functools import partial
 import structlog
 from temporalio import activity
 
+from activities.parallel import gather
 from activities.vault import sealing
 from activities.vault.client import VaultClient
-from activities.vault.parallel import gather
 from activities.vault.paths import ENCRYPTION, SERVICE_ACCOUNT, secret_path
 from activities.vault.registry import Registry
 from api.errors import ErrorCode

@@ -5,8 +5,8 @@ from functools import partial
 import structlog
 from temporalio import activity
 
+from activities.parallel import gather
 from activities.vault.client import Signed, VaultClient
-from activities.vault.parallel import gather
 from activities.vault.paths import authority_mount
 from activities.vault.requests import check_request
 from api.errors import ErrorCode
