@@ -20,7 +20,6 @@ class Phase(StrEnum):
     PENDING = "Pending"
     CREATING = "Creating"
     RUNNING = "Running"
-    PAUSED = "Paused"
     FAILED = "Failed"
     DELETING = "Deleting"
     DELETED = "Deleted"
@@ -67,7 +66,6 @@ class OperationStatus(StatusModel):
     outcome: Literal["Succeeded", "Failed", "Cancelled"] | None = None
     steps: list[StepStatus] = Field(default_factory=list)
     last_error: ErrorStatus | None = None
-    cancellable: bool = True
 
 
 class OperationRecord(StatusModel):

@@ -11,7 +11,7 @@ from workers.cli.console import clock, columns, duration
 
 _STYLES = {StepState.WAITING: "dim", StepState.RUNNING: "yellow", StepState.DONE: "green", StepState.FAILED: "red"}
 _MARKS = {StepState.WAITING: "·", StepState.RUNNING: "▸", StepState.DONE: "✔", StepState.FAILED: "✘"}
-_PHASES = {Phase.RUNNING: "green", Phase.FAILED: "red", Phase.PAUSED: "yellow"}
+_PHASES = {Phase.RUNNING: "green", Phase.FAILED: "red"}
 
 
 def overview(look: Look, now: datetime, *, marks: bool) -> Iterator[Text]:
