@@ -3,13 +3,18 @@
 Stopping a machine takes its power: every program is killed at once, as none may depend on a farewell.
 """
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Mapping
+from configparser import Error
 from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor.options import UnhosedConfigParser
+
 from nodes.machine.processes import MARKER
+from nodes.machine.store import private_folder
 from nodes.model import Service
 
 BOOT = "boot"
@@ -66,6 +71,23 @@ def render_group(group: str, folder: Path, state: Path, programs: list[Program])
     sections = [f"[group:{group}]\nprograms={names}\n"]
     sections += [_section(group, folder, program, {**environment, **program.environment}) for program in programs]
     return "\n".join(sections)
+
+
+def restore_log_folders(includes: Path) -> None:
+    """Make the log folders that the include files in ``includes`` name and that are gone.
+
+    supervisord refuses its whole configuration for one such folder, so a machine whose folder somebody removed
+    would keep all others from being started. A file that can't be read is left for supervisord to name.
+    """
+    for include in includes.glob("*.conf"):
+        parser = UnhosedConfigParser()
+        with contextlib.suppress(Error, UnicodeDecodeError):
+            parser.read(str(include))
+        for section in parser.sections():
+            log = Path(parser.get(section, "stdout_logfile", fallback="").replace("%%", "%"))
+            # A machine that is deleted just now loses its include file first.
+            if log.is_absolute() and not log.parent.is_dir() and include.exists():
+                private_folder(log.parent)
 
 
 def _section(group: str, folder: Path, program: Program, environment: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from activities.local.addresses import check_ports
 from activities.local.assembly import PROGRAMS
 from activities.local.folders import Folders
-from activities.local.groups import BOOT
+from activities.local.groups import BOOT, restore_log_folders
 from activities.local.supervisor import ProcessState, State, Supervisor
 from api.errors import ErrorCode
 from contracts.errors import StepError
@@ -44,6 +44,7 @@ class Power:
         include = self._folders.include(cluster_id, name)
         private_folder(include.parent)
         write_file(include, (self._folders.machine(cluster_id, name) / PROGRAMS).read_bytes())
+        restore_log_folders(include.parent)
         self._supervisor.add_group(self._folders.group(cluster_id, name))
 
     def off(self, cluster_id: str, name: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from activities.local.groups import restore_log_folders
 from activities.local.supervisor import ALIVE, State, SupervisionError, Supervisor
 from deploy.paths import cache_dir, state_dir
 from deploy.stack import hostpki, layout, openbao, preflight, services, supervisord
@@ -64,7 +65,7 @@ def up(report: Report, only: Sequence[str] = services.ALL) -> Stack:
         supervisord.write_config(stack, table.values())
         supervisord.start(stack, report)
         supervisor = supervisord.connect(stack)
-        _take_up_changes(supervisor, table.values())
+        _take_up_changes(supervisor, stack.machines, table.values())
         _revive_machines(supervisor, report)
         if openbao.half_initialised(stack):
             supervisor.stop_group("openbao")
@@ -145,9 +146,10 @@ def _runs(stack: Stack | None) -> bool:
     return stack is not None and supervisord.pid(stack) is not None
 
 
-def _take_up_changes(supervisor: Supervisor, table: Iterable[Service]) -> None:
+def _take_up_changes(supervisor: Supervisor, machines: Path, table: Iterable[Service]) -> None:
     """Let a running supervisord take up services whose command has changed since it was started."""
     changes, names = supervisor.reload(), {service.name for service in table}
+    restore_log_folders(machines)
     changed = names.intersection(changes.changed)
     supervisor.stop_groups(changed)
     for name in changed:

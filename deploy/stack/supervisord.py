@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from activities.local.groups import restore_log_folders
 from activities.local.supervisor import SupervisionError, Supervisor
 from deploy.stack.errors import StackError
 from deploy.stack.files import write_private
@@ -78,6 +79,7 @@ def start(stack: Stack, report: Callable[[str], None]) -> None:
     if pid(stack) is not None:
         return
     end_orphans(stack, report)
+    restore_log_folders(stack.machines)
     environment = {name: value for name, value in os.environ.items() if _inherited(name)}
     environment |= {MARKER: str(stack.state), "GIANTNETES_STATE": str(stack.state)}
     command = (sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config_file(stack)))
