@@ -31,12 +31,12 @@ class Power:
         self._supervisor = supervisor
 
     def on(self, cluster_id: str, name: str, address: str, ports: Iterable[int]) -> None:
-        """Start a machine; one whose boot failed is started again; one that is on is left alone.
+        """Start a machine; one whose boot failed or was stopped starts again; one that is on is left alone.
 
         Raises ADDRESS_IN_USE before anything is started.
         """
         programs = self.programs(cluster_id, name)
-        if boot_failed(programs):
+        if boot_failed(programs) or boot_stopped(programs):
             self.off(cluster_id, name)
         elif programs:
             return
@@ -78,9 +78,28 @@ def boot_failed(programs: dict[str, ProcessState]) -> bool:
     )
 
 
+def boot_stopped(programs: dict[str, ProcessState]) -> bool:
+    """Return whether the machine's boot was stopped before its end; one that was just added never ran."""
+    boot = programs.get(BOOT)
+    return boot is not None and boot.state is State.STOPPED and boot.since > 0
+
+
+def to_revive(programs: dict[str, ProcessState]) -> list[ProcessState]:
+    """Return what has to be started to bring a machine (or an endpoint, which has no boot) back.
+
+    The boot alone where it did not end well, as it starts the services itself. Else whatever ran once and was
+    stopped or given up on, and what waits ever longer for its next start; services that wait for their
+    certificates have never run.
+    """
+    if boot_failed(programs) or boot_stopped(programs):
+        return [programs[BOOT]]
+    down = {State.FATAL, State.BACKOFF, State.STOPPED}
+    return [found for found in programs.values() if found.state in down and (found.since or BOOT not in programs)]
+
+
 def machine_state(programs: dict[str, ProcessState]) -> MachineState:
     """Return the state of a machine that exists."""
-    if not programs:
+    if not programs or boot_stopped(programs):
         return MachineState.STOPPED
     if boot_failed(programs) or "failed" in service_states(programs).values():
         return MachineState.FAILED

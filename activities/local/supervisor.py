@@ -138,6 +138,15 @@ class Supervisor:
             reasons = ", ".join(f"{result['name']}: {result['description']}" for result in refused)
             raise SupervisionError(f"supervisord could not start all of {name}: {reasons}")
 
+    def restart(self, program: ProcessState) -> None:
+        """Start a program without waiting for it, at once where supervisord waits before its next start.
+
+        SupervisionError when it can't be started, such as one whose executable is missing.
+        """
+        if program.state is State.BACKOFF:
+            self._call("stopProcess", program.path, False, ignore=(Faults.NOT_RUNNING,))
+        self._call("startProcess", program.path, False, ignore=(Faults.ALREADY_STARTED,))
+
     def stop_group(self, name: str, *, kill: bool = False, timeout_s: float = 30.0) -> None:
         """Stop the group's programs, autorestart or not, and wait until their processes are gone."""
         self.stop_groups({name}, kill=kill, timeout_s=timeout_s)

@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from activities.local.groups import restore_log_folders
+from activities.local.power import to_revive
 from activities.local.supervisor import ALIVE, State, SupervisionError, Supervisor
 from deploy.paths import cache_dir, state_dir
 from deploy.stack import hostpki, layout, openbao, preflight, services, supervisord
@@ -148,8 +149,8 @@ def _runs(stack: Stack | None) -> bool:
 
 def _take_up_changes(supervisor: Supervisor, machines: Path, table: Iterable[Service]) -> None:
     """Let a running supervisord take up services whose command has changed since it was started."""
-    changes, names = supervisor.reload(), {service.name for service in table}
     restore_log_folders(machines)
+    changes, names = supervisor.reload(), {service.name for service in table}
     changed = names.intersection(changes.changed)
     supervisor.stop_groups(changed)
     for name in changed:
@@ -159,13 +160,14 @@ def _take_up_changes(supervisor: Supervisor, machines: Path, table: Iterable[Ser
 
 
 def _revive_machines(supervisor: Supervisor, report: Report) -> None:
-    """Start what supervisord gave up starting, such as machines on a disk that was full."""
-    fatal = {found.group for found in supervisor.all_states() if found.state is State.FATAL}
-    for group in fatal - set(services.ALL):
-        try:
-            supervisor.start_group(group)
-        except SupervisionError as error:
-            report(f"{error}; see `g8s logs`")
+    """Start what is down of guest machines: after a full disk, or a `just down` that was interrupted."""
+    states = supervisor.all_states()
+    for group in {found.group for found in states} - set(services.ALL):
+        for program in to_revive({found.program: found for found in states if found.group == group}):
+            try:
+                supervisor.restart(program)
+            except SupervisionError as error:
+                report(f"{error}; see `g8s logs`")
 
 
 @contextmanager
