@@ -5,6 +5,7 @@ put in environment variables.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Self
 
@@ -44,6 +45,15 @@ class Stack(BaseModel):
     def temporal_address(self) -> str:
         """Return ``host:port`` of Temporal's gRPC service; its namespace is ``default``."""
         return f"{LOOPBACK}:{self.ports.temporal}"
+
+    @property
+    def temporal_settings(self) -> dict[str, str]:
+        """Return the variables with which Temporal's clients use this stack, whatever profiles the user has."""
+        return {
+            "TEMPORAL_ADDRESS": self.temporal_address,
+            "TEMPORAL_NAMESPACE": "default",
+            "TEMPORAL_CONFIG_FILE": os.devnull,
+        }
 
     @property
     def temporal_ui_url(self) -> str:

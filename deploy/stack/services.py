@@ -189,7 +189,7 @@ def _worker(stack: Stack) -> Service:
         probe=lambda: probes.worker(stack),
         after=("temporal", "openbao"),
         environment={
-            "TEMPORAL_ADDRESS": stack.temporal_address,
+            **stack.temporal_settings,
             "VAULT_ADDR": stack.vault_address,
             "GIANTNETES_METRICS_ADDRESS": stack.metrics_address,
             "GIANTNETES_CACHE": str(cache_dir()),

@@ -3,6 +3,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from temporalio.envconfig import ClientConfigProfile
 
 from deploy.stack import Stack, openbao, services, supervisord
 from deploy.stack.services import Service
@@ -84,6 +85,21 @@ def test_openbao_keeps_its_data_and_its_seal_in_the_state_folder(stack: Stack) -
 
 def test_each_task_has_a_policy_file() -> None:
     assert sorted(path.stem for path in openbao.POLICIES.glob("*.hcl")) == sorted(openbao.TASKS)
+
+
+def test_the_worker_uses_this_stack_whatever_profile_the_user_has(
+    tmp_path: Path, stack: Stack, table: dict[str, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = tmp_path / "temporalio" / "temporal.toml"
+    profile.parent.mkdir()
+    profile.write_text(
+        '[profile.default]\naddress = "example.com:7233"\nnamespace = "another"\napi_key = "secret"\n'
+        "[profile.default.tls]\ndisabled = false\n"
+    )
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert ClientConfigProfile.load(override_env_vars={}).namespace == "another"
+    found = ClientConfigProfile.load(override_env_vars=table["worker"].environment)
+    assert found == ClientConfigProfile(address=stack.temporal_address, namespace="default")
 
 
 def test_the_worker_starts_in_the_project(stack: Stack, table: dict[str, Service]) -> None:
