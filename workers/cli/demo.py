@@ -8,7 +8,7 @@ import asyncio
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,33 +27,26 @@ from deploy.paths import cache_dir, state_dir
 from deploy.stack import Stack, preflight, supervisord, up
 from planning.releases import load_releases
 from workers.cli.cluster import ClusterClient, Look
-from workers.cli.console import output
+from workers.cli.console import errors, output
 from workers.cli.errors import CliError, leave, reporting
 from workers.cli.files import expanded, write_private
 from workers.cli.kubeconfig import default_path, document, login, signing_request
-from workers.cli.temporal import connected_to
-from workers.cli.watch import watch
+from workers.cli.temporal import ADDRESS, connected_to
+from workers.cli.watch import patiently, watch
 from workers.worker.wiring import release_parts
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "demo.json"
-USUAL_TEMPORAL = "127.0.0.1:7233"
 HOUR_S = 3600
 PATIENCE_S = 300
 """How long the cluster may take, a minute being usual on the slowest machine; errors are retried for ever."""
 
-INTERRUPTED = """\
-stopped watching; the cluster's operation goes on in the background
-Look at it:  uv run g8s status demo --watch
-Undo it:     uv run temporal workflow cancel --workflow-id cluster/default/demo
-Stop all:    just down"""
-
 
 @dataclass(frozen=True)
 class Demo:
-    """The cluster to be, and the Temporal that makes it."""
+    """The cluster to be, and the Temporal that makes it: as its clients' variables name it."""
 
     wanted: ClusterInput
-    temporal_address: str
+    temporal: Mapping[str, str]
 
     @property
     def workflow(self) -> str:
@@ -74,9 +67,8 @@ def main() -> int:
         kubectl = _binaries(wanted)["kubectl"]
     with _timed("local stack"):
         stack = up(_say)
-    demo = Demo(wanted, stack.temporal_address)
-    if status := reporting(lambda: asyncio.run(bring(demo)), INTERRUPTED):
-        return status
+    demo = Demo(wanted, stack.temporal_settings)
+    asyncio.run(bring(demo))
     _say(f"$ kubectl --kubeconfig {demo.kubeconfig} get nodes")
     if subprocess.run([kubectl, "--kubeconfig", demo.kubeconfig, "get", "nodes"], check=False).returncode:
         raise CliError("kubectl can't list the nodes", "Read what it says above, and `uv run g8s status demo`.")
@@ -85,26 +77,32 @@ def main() -> int:
     return 0
 
 
-async def bring(demo: Demo) -> int:
-    """Have the cluster created, or find it, and write its kubeconfig; returns 0, raises CliError if it fails."""
-    client = await connected_to(demo.temporal_address)
+async def bring(demo: Demo) -> None:
+    """Have the cluster created, or find it, and write its kubeconfig. Raises CliError if it fails."""
+    client = await connected_to(demo.temporal[ADDRESS])
     meta = demo.wanted.metadata
     cluster = ClusterClient(client, meta.namespace, meta.name)
     with _timed("cluster"):
         await _start(client, demo, cluster)
-        look = await _watch(cluster)
+        with _farewell_on_interrupt(demo):
+            look = await _watch(cluster)
     if look.status.phase is not Phase.RUNNING:
         why = look.ending or look.status.waiting_on or f"it is {look.status.phase}"
         hint = "Mend the cause, then run `just demo` again."
         raise CliError(f"the cluster {cluster.label} does not run: {why}", hint)
     with _timed("kubeconfig"):
         await _log_in(cluster, demo.kubeconfig)
-    return 0
 
 
 async def _watch(cluster: ClusterClient) -> Look:
+    """Show the cluster until nothing more happens; one that had failed tries again.
+
+    A worker that was started just now, on cores that are busy, may be long in giving its first answer.
+    """
     try:
         async with asyncio.timeout(PATIENCE_S):
+            if (await patiently(cluster, _say)).status.phase is Phase.FAILED:
+                await cluster.send("retry", Reason(reason="just demo"), Accepted)
             return await watch(cluster, output())
     except TimeoutError as error:
         message = (
@@ -122,7 +120,7 @@ def _binaries(wanted: ClusterInput) -> dict[str, Path]:
 
 
 async def _start(client: Client, demo: Demo, cluster: ClusterClient) -> None:
-    """Start the workflow, or find it running; one that had failed tries again."""
+    """Start the workflow, or find it running."""
     await client.start_workflow(
         CLUSTER,
         demo.wanted,
@@ -131,8 +129,23 @@ async def _start(client: Client, demo: Demo, cluster: ClusterClient) -> None:
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=f"cluster {cluster.label} of {demo.wanted.spec.owner}",
     )
-    if (await cluster.look()).status.phase is Phase.FAILED:
-        await cluster.send("retry", Reason(reason="just demo"), Accepted)
+
+
+@contextmanager
+def _farewell_on_interrupt(demo: Demo) -> Iterator[None]:
+    """After Ctrl-C say what goes on, and how to look at it and to stop it."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        settings = _assignments(demo.temporal)
+        errors().print(
+            f"""
+what has been started goes on in the background
+Look at it:  {settings} uv run g8s status {demo.wanted.metadata.name} --watch
+Undo it:     {settings} uv run temporal workflow cancel --workflow-id {demo.workflow}
+Stop all:    just down"""
+        )
+        raise
 
 
 async def _log_in(cluster: ClusterClient, path: Path) -> None:
@@ -149,13 +162,12 @@ def _farewell(demo: Demo, stack: Stack, kubectl: Path) -> str:
     variables = {
         "KUBECONFIG": str(demo.kubeconfig),
         "PATH": f"{sysconfig.get_path('scripts')}:{kubectl.parent}:$PATH",
+        **stack.temporal_settings,
     }
-    if stack.temporal_address != USUAL_TEMPORAL:
-        variables["TEMPORAL_ADDRESS"] = stack.temporal_address
     page = f"{stack.temporal_ui_url}/namespaces/default/workflows/{quote(demo.workflow, safe='')}"
     return "\n".join(
         [
-            f"export {' '.join(f'{name}={value}' for name, value in variables.items())}",
+            f"export {_assignments(variables)}",
             "kubectl get pods --all-namespaces",
             f"g8s status {demo.wanted.metadata.name}",
             f"temporal workflow metadata --workflow-id {demo.workflow}",
@@ -163,6 +175,11 @@ def _farewell(demo: Demo, stack: Stack, kubectl: Path) -> str:
             "just down",
         ]
     )
+
+
+def _assignments(variables: Mapping[str, str]) -> str:
+    """Return variables as a shell takes them."""
+    return " ".join(f"{name}={value}" for name, value in variables.items())
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -44,7 +44,7 @@ async def watch(cluster: ClusterClient, console: Console) -> Look:
         view.show(look)
         while not look.settled:
             await asyncio.sleep(INTERVAL_S)
-            look = await _patiently(cluster, view)
+            look = await patiently(cluster, view.note)
             view.show(look)
     return look
 
@@ -61,11 +61,13 @@ def _everything(look: Look, console: Console) -> Iterator[Text]:
     return overview(look, datetime.now(UTC), marks=marks)
 
 
-async def _patiently(cluster: ClusterClient, view: View) -> Look:
+async def patiently(cluster: ClusterClient, note: Callable[[str], None]) -> Look:
+    """Look at a cluster, asking again for ``PATIENCE_S`` seconds while nobody answers, which is noted once."""
+
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, NoAnswerError) and state.attempt_number == 1:
-            view.note(f"{error.message}; still asking. {error.hint}")
+            note(f"{error.message}; still asking. {error.hint}")
 
     tries = AsyncRetrying(
         retry=retry_if_exception_type(NoAnswerError),
