@@ -1,5 +1,6 @@
 """``g8s status``: what a cluster is, does and waits for."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -23,7 +24,8 @@ async def status(
     """Show a cluster: phase, API, the steps of its operation with attempts and errors, recent operations.
 
     The answer comes from the cluster's workflow, so a worker must run. With --watch the exit status is 0 when the
-    operation succeeded and 1 when it failed. Without a terminal, watching prints one line for each change.
+    operation succeeded and 1 when it failed. Without a terminal, watching prints one line for each change. In JSON
+    "ending" says how the workflow ended, and is empty while it runs.
     """
     if follow and form is Format.JSON:
         raise CliError("--watch and -o json exclude each other", "Ask for JSON again and again, or leave it out.")
@@ -32,7 +34,9 @@ async def status(
         return int((await watch(cluster, output())).failed)
     look = await cluster.look()
     if form is Format.JSON:
-        typer.echo(look.status.model_dump_json(by_alias=True, indent=2))
+        typer.echo(
+            json.dumps(look.status.model_dump(mode="json", by_alias=True) | {"ending": look.ending}, indent=2)
+        )
     else:
         show(look, output())
     return 0

@@ -39,6 +39,7 @@ async def test_shows_it_to_programs(clusters: Clusters, g8s: Program) -> None:
     found = json.loads(result.out)
     assert found["phase"] == "Running"
     assert found["observedGeneration"] == 1
+    assert found["ending"] == ""
     assert {step["state"] for step in found["operation"]["steps"]} == {"Done"}
 
 
@@ -171,6 +172,9 @@ async def test_a_run_that_failed_and_one_that_was_terminated(
     result = await g8s.run("status", "ended", "-w")
     assert result.status == 1
     assert "started again it adopts" in result.out
+    found = json.loads((await g8s.run("status", "ended", "-o", "json")).out)
+    assert found["phase"] == "Creating"
+    assert "started again it adopts" in found["ending"]
 
 
 async def test_json_is_not_watched(g8s: Program) -> None:
