@@ -12,6 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities import machines as module
 from activities.machines import MachineActivities, machine_activities
 from activities.simulated.provider import SimulatedProvider
+from activities.simulated.world import World
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.errors import StepError
@@ -116,7 +117,9 @@ async def test_waiting_for_a_boot_can_be_cancelled(room: SimulatedRoom, cluster:
 
     with ThreadPoolExecutor(1) as pool:
         waiting = asyncio.get_running_loop().run_in_executor(pool, boot)
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):
+            while not World(room.path).journal(cluster.id):
+                await asyncio.sleep(0.01)
         environment.cancel()
         with pytest.raises(CancelledError):
             await asyncio.wait_for(waiting, 2)
