@@ -72,7 +72,9 @@ async def _folder(namespace: str, name: str) -> Path:
         raise CliError(
             f"machines of the provider {status.provider} keep no logs here", "Look at its steps: g8s status"
         )
-    return machines / (status.cluster_id or "")
+    if status.cluster_id is None:
+        raise CliError(f"{namespace}/{name} has no id yet, so it has no machines", "Look at its steps: g8s status")
+    return machines / status.cluster_id
 
 
 def _files(folder: Path) -> dict[str, dict[str, Path]]:

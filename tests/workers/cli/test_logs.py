@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from api.status import Phase
+from api.status import ClusterStatus, Phase
 from contracts import queues
 from tests.support.fakes import Script, fake_activities
 from tests.workers.cli.conftest import Program
 from tests.workflows.conftest import Clusters
+from workers.cli.cluster import ClusterClient, Look
+from workers.cli.errors import CliError
+from workers.cli.logs import _folder
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import Queue, make_workers
 
@@ -54,6 +57,19 @@ async def test_finds_machines_by_the_name_of_their_cluster(local_clusters: Clust
     write_logs(g8s, status.cluster_id)
     result = await g8s.run("logs", "logged")
     assert result.out.splitlines() == ["control-plane-1: etcd, kube-apiserver", "workers-1: kubelet"]
+
+
+async def test_a_cluster_without_an_id_shows_no_machines_of_others(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(_cluster: ClusterClient) -> Look:
+        return Look(ClusterStatus(namespace="default", name="unclaimed", phase=Phase.PENDING, provider="local"))
+
+    monkeypatch.setenv("GIANTNETES_STATE", str(tmp_path))
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address)
+    monkeypatch.setattr(ClusterClient, "look", look)
+    with pytest.raises(CliError, match="no id yet"):
+        await _folder("default", "unclaimed")
 
 
 async def test_simulated_machines_have_no_logs(clusters: Clusters, g8s: Program) -> None:
