@@ -3,9 +3,12 @@
 import hashlib
 import tarfile
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from deploy.binaries.cache import Bundle
 from deploy.binaries.errors import BinariesError, UnreachableError
@@ -20,6 +23,10 @@ SITES: dict[Name, str] = {
 
 ANSWER_WITHIN_S = 4.0
 """Seconds that a site has for its first answer, name look-up and all."""
+
+SPEED_OVER_S = 30.0
+SLOWEST = 256 * 1024
+"""Bytes a second that a site must give on average over ``SPEED_OVER_S``: else building is shorter."""
 
 _TIMEOUTS_S = (2.0, 30.0)
 _CHUNK = 1 << 20
@@ -81,6 +88,23 @@ def _get(address: str) -> requests.Response:
     return response
 
 
+def _body(response: requests.Response, address: str) -> Iterator[bytes]:
+    """Yield a body as it arrives; UnreachableError when it breaks off or comes too slowly."""
+    began, received = time.monotonic(), 0
+    try:
+        # requests itself waits until a chunk is full, for ever where each byte comes in time.
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
+            yield chunk
+            received += len(chunk)
+            if (took_s := time.monotonic() - began) < SPEED_OVER_S:
+                continue
+            if received < SLOWEST * took_s:
+                raise UnreachableError(f"{address} is slow: {received / took_s / 1024:.1f} KiB a second")
+            began, received = time.monotonic(), 0
+    except HTTPError as error:
+        raise UnreachableError(f"{address} broke off: {error}") from error
+
+
 def _download(part: Part, content: Path, scratch: Path, report: Report) -> str:
     ticker = Ticker(report, f"downloading {part}")
     report(f"downloading {part} from {SITES[part.name]}: usually less than a minute")
@@ -101,7 +125,7 @@ def _published_digest(part: Part, file: str) -> str:
     """Return the SHA-256 published beside a file: alone, or as a line of ``sha256sum``."""
     address = _address(part, _digest_file(part, file))
     with _get(address) as response:
-        for line in response.text.splitlines():
+        for line in b"".join(_body(response, address)).decode(errors="replace").splitlines():
             words = line.split()
             if words and len(words[0]) == _HEX_DIGITS and words[1:] in ([], [file]):
                 return words[0]
@@ -111,13 +135,10 @@ def _published_digest(part: Part, file: str) -> str:
 def _fetch(address: str, target: Path, digest: str, ticker: Ticker) -> None:
     found = hashlib.sha256()
     with _get(address) as response, target.open("wb") as stream:
-        try:
-            for chunk in response.iter_content(_CHUNK):
-                found.update(chunk)
-                stream.write(chunk)
-                ticker.tick(f": {stream.tell() >> 20} MiB of {target.name}")
-        except requests.RequestException as error:
-            raise UnreachableError(f"{address} broke off: {error}") from error
+        for chunk in _body(response, address):
+            found.update(chunk)
+            stream.write(chunk)
+            ticker.tick(f": {stream.tell() >> 20} MiB of {target.name}")
     if found.hexdigest() != digest:
         raise BinariesError(
             f"{address} has SHA-256 {found.hexdigest()}, but {digest} was expected: it was refused. Try "

@@ -1,5 +1,6 @@
 """A stand-in for the ``go`` command, and a site on loopback that publishes as the projects do."""
 
+import contextlib
 import hashlib
 import io
 import sys
@@ -7,7 +8,7 @@ import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -51,11 +52,16 @@ def stand_in_go(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Site:
-    """A web site on loopback that serves ``files`` by path and notes what was asked for."""
+    """A web site on loopback that serves ``files`` by path and notes what was asked for.
+
+    It breaks off before the last byte of those in ``broken``, and takes for ever over those in ``trickling``.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.broken: set[str] = set()
+        self.trickling: set[str] = set()
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,11 +71,17 @@ class Site:
                 self.send_response(200 if body is not None else 404)
                 self.send_header("Content-Length", str(len(body or b"")))
                 self.end_headers()
-                self.wfile.write(body or b"")
+                if self.path in site.broken:
+                    self.wfile.write((body or b"")[:-1])
+                elif self.path in site.trickling:
+                    site.trickle(self.wfile)
+                else:
+                    self.wfile.write(body or b"")
 
             def log_message(self, *_arguments: Any) -> None:
                 """Say nothing."""
 
+        self._closed = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
@@ -78,7 +90,14 @@ class Site:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
+    def trickle(self, body: BinaryIO) -> None:
+        """Write a byte now and then, until nobody listens any more."""
+        with contextlib.suppress(OSError):
+            while not self._closed.wait(0.02):
+                body.write(b".")
+
     def close(self) -> None:
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 import deploy.binaries.__main__ as command_line
-from deploy.binaries import BinariesError, Part, ensure, tool
+from deploy.binaries import BinariesError, Part, ensure, official, tool
 from deploy.binaries.part import architecture
 from tests.deploy.binaries.support import ETCD, KUBERNETES, Site, publish_etcd, publish_kubernetes
 
@@ -44,6 +44,21 @@ def test_a_site_that_fails_halfway_makes_way_for_building(site: Site, said: list
     found = ensure([KUBERNETES], said.append)
     assert all(built(path) for path in found.values())
     assert any(sentence.endswith("building kubernetes 1.37.2 instead") for sentence in said)
+
+
+@pytest.mark.usefixtures("go")
+@pytest.mark.parametrize("kind", ["broken", "trickling"])
+@pytest.mark.parametrize("file", ["kube-scheduler", "kube-scheduler.sha256"])
+def test_a_download_that_breaks_off_or_never_ends_makes_way_for_building(
+    site: Site, said: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, file: str
+) -> None:
+    monkeypatch.setattr(official, "SPEED_OVER_S", 0.2)
+    publish_kubernetes(site)
+    getattr(site, kind).add(f"/v1.37.2/bin/linux/{architecture()}/{file}")
+    found = ensure([KUBERNETES], said.append)
+    assert all(built(path) for path in found.values())
+    reason = {"broken": "broke off", "trickling": "is slow"}[kind]
+    assert any(f"{file} {reason}" in sentence and "building" in sentence for sentence in said), said
 
 
 @pytest.mark.usefixtures("go")
