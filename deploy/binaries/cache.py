@@ -10,19 +10,19 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from deploy.binaries.errors import BinariesError
-from deploy.binaries.progress import Report, Ticker
+from deploy.binaries.progress import Report, Waiting
+from deploy.locking import taking_turns
 from deploy.paths import cache_dir
 
 _MANIFEST = "manifest.json"
 _WORK = ".work-"
-_LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -122,26 +122,11 @@ def _lock_file(folder: Path) -> FileLock:
     return FileLock(folder.with_name(f"{folder.name}.lock"))
 
 
-@contextlib.contextmanager
-def _lock(bundle: Bundle, report: Report) -> Iterator[None]:
-    """Hold the bundle's lock; the kernel drops it with the process, however that ends."""
-    lock = _lock_file(bundle.folder)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        report(f"another run is making {bundle.name}: waiting for it")
-        _wait_for(lock, Ticker(report, f"waiting for the run that makes {bundle.name}"))
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _wait_for(lock: FileLock, ticker: Ticker) -> None:
-    while not lock.is_locked:
-        with contextlib.suppress(Timeout):
-            lock.acquire(timeout=_LOCK_POLL_S)
-        ticker.tick()
+def _lock(bundle: Bundle, report: Report) -> contextlib.AbstractContextManager[None]:
+    """Hold the bundle's lock, whose other holder is making the same."""
+    begins = f"another run is making {bundle.name}: waiting for it"
+    waiting = Waiting(report, begins, f"waiting for the run that makes {bundle.name}")
+    return taking_turns(_lock_file(bundle.folder), waiting.tick)
 
 
 def _clear_leftovers(bundle: Bundle) -> None:

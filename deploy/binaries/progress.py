@@ -41,3 +41,23 @@ class Ticker:
         if time.monotonic() >= self._next:
             self._next += TICK_S
             self._report(f"still {self._doing}{detail}, {duration(self.elapsed_s)} by now")
+
+
+class Waiting:
+    """Reports that something is waited for: at once when the wait begins, then as a ticker."""
+
+    def __init__(self, report: Report, begins: str, doing: str) -> None:
+        self._report, self._begins, self._doing = report, begins, doing
+        self._ticker: Ticker | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the seconds since the wait began, 0 before."""
+        return self._ticker.elapsed_s if self._ticker else 0.0
+
+    def tick(self) -> None:
+        """Go on waiting."""
+        if self._ticker is None:
+            self._report(self._begins)
+            self._ticker = Ticker(self._report, self._doing)
+        self._ticker.tick()

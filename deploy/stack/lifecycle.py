@@ -9,16 +9,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from activities.local.groups import restore_log_folders
 from activities.local.power import to_revive
 from activities.local.supervisor import ALIVE, State, SupervisionError, Supervisor
+from deploy.binaries.progress import Waiting
+from deploy.locking import taking_turns
 from deploy.paths import cache_dir, state_dir
 from deploy.stack import hostpki, layout, openbao, preflight, services, supervisord
 from deploy.stack.errors import StackError
@@ -30,6 +32,7 @@ from deploy.stack.starting import start_all
 Report = Callable[[str], None]
 """Takes one line for the user, without a line end."""
 
+LOCK = "stack.lock"
 LOCK_S = 900
 """As long as another ``up`` may take that builds Kubernetes first."""
 
@@ -135,12 +138,24 @@ def reset(report: Report) -> None:
     StackError when the folder is not one that ``up`` made.
     """
     stack = load()
-    down(report)
-    with _file_errors(stack.state):
-        shutil.rmtree(stack.state)
-    if not stack.supervisor_socket.is_relative_to(stack.state):
-        shutil.rmtree(stack.supervisor_socket.parent, ignore_errors=True)
+    with _turn(stack.state, report):
+        supervisord.end(stack, report)
+        if not stack.supervisor_socket.is_relative_to(stack.state):
+            shutil.rmtree(stack.supervisor_socket.parent, ignore_errors=True)
+        for path in [path for path in stack.state.iterdir() if path.name != LOCK]:
+            _delete(path)
+        # Last, so that an `up` that waits for its turn finds the folder empty, never half removed.
+        (stack.state / LOCK).unlink()
+        with suppress(OSError):  # it has begun
+            stack.state.rmdir()
     report(f"deleted {stack.state}")
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _runs(stack: Stack | None) -> bool:
@@ -174,7 +189,7 @@ def _revive_machines(supervisor: Supervisor, report: Report) -> None:
 def _turn(state: Path, report: Report) -> Iterator[None]:
     """Hold the state folder's lock; failures of supervisord and of files within become StackErrors."""
     try:
-        with _file_errors(state), _acquired(FileLock(private_folder(state) / "stack.lock"), report):
+        with _file_errors(state), _acquired(private_folder(state) / LOCK, report):
             yield
     except SupervisionError as error:
         raise StackError(f"{error}.", "Run `just down`, then `just up`.") from error
@@ -191,24 +206,16 @@ def _file_errors(state: Path) -> Iterator[None]:
         raise StackError(f"{what}.", f"{hint}, then run `just up` again.") from error
 
 
-@contextmanager
-def _acquired(lock: FileLock, report: Report) -> Iterator[None]:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        report("waiting for another `just up` or `just down` to end")
-        _wait_for(lock)
-    try:
-        yield
-    finally:
-        lock.release()
+def _acquired(file: Path, report: Report) -> AbstractContextManager[None]:
+    begins = "waiting for another `just up` or `just down` to end"
+    wait = Waiting(report, begins, begins)
 
+    def waiting() -> None:
+        wait.tick()
+        if wait.elapsed_s > LOCK_S:
+            raise StackError(
+                f"Another `just up` or `just down` has been at work for {LOCK_S // 60} minutes.",
+                f"Find it among the processes that hold {file}, and end it.",
+            )
 
-def _wait_for(lock: FileLock) -> None:
-    try:
-        lock.acquire(timeout=LOCK_S)
-    except Timeout as error:
-        raise StackError(
-            f"Another `just up` or `just down` has been at work for {LOCK_S // 60} minutes.",
-            f"Find it among the processes that hold {error.lock_file}, and end it.",
-        ) from error
+    return taking_turns(FileLock(file), waiting)

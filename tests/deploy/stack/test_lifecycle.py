@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,18 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from activities.local.supervisor import State
 from contracts.workflows import CLUSTER_NAME
-from deploy.stack import Stack, StackError, load, reset, services, start_supervisor, status, supervisord, up
+from deploy.stack import (
+    Stack,
+    StackError,
+    lifecycle,
+    load,
+    reset,
+    services,
+    start_supervisor,
+    status,
+    supervisord,
+    up,
+)
 from deploy.stack.waiting import until
 
 SERVICES = [name for name in services.ALL if name != "worker"]
@@ -205,6 +217,29 @@ def test_reset_deletes_everything_that_is_left(stack: Stack) -> None:
     reset(print)
     assert not stack.state.exists()
     assert supervisord.marked(stack) == []
+
+
+def test_an_up_that_waits_for_a_reset_starts_afresh(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    up(print, only=["temporal"])
+    waits, delete = threading.Event(), lifecycle._delete
+
+    def say(line: str) -> None:
+        if line.startswith("waiting for another"):
+            waits.set()
+
+    def delete_while_another_waits(path: Path) -> None:
+        assert waits.wait(30)
+        delete(path)
+
+    monkeypatch.setattr(lifecycle, "_delete", delete_while_another_waits)
+    with ThreadPoolExecutor() as pool:
+        resetting = pool.submit(reset, print)
+        assert until(lambda: not supervisord.marked(stack), 30)
+        coming = pool.submit(up, say, only=["temporal"])
+        resetting.result()
+        new = coming.result()
+    assert [found.name for found in status() if found.healthy] == ["temporal"]
+    assert new == load()
 
 
 def test_the_command_before_the_first_up(state: Path) -> None:
