@@ -6,8 +6,8 @@ official release binaries with their published SHA-256, else built from the Go m
 """
 
 from deploy.binaries.errors import BinariesError
-from deploy.binaries.part import Part
+from deploy.binaries.part import Part, release_parts
 from deploy.binaries.resolve import ensure, find
 from deploy.binaries.wheels import tool
 
-__all__ = ["BinariesError", "Part", "ensure", "find", "tool"]
+__all__ = ["BinariesError", "Part", "ensure", "find", "release_parts", "tool"]

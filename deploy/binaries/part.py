@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.release import Release
 from deploy.binaries.errors import BinariesError
 
 Name = Literal["kubernetes", "etcd"]
@@ -47,6 +48,14 @@ class Part(BaseModel):
             return folder
         known = sorted(path.parent.name for path in folder.parent.glob("*/go.mod"))
         raise BinariesError(f"{self} is not among the pinned parts: choose one of {', '.join(known)}.")
+
+
+def release_parts(release: Release) -> list[Part]:
+    """Return what has to be fetched or built for a release."""
+    return [
+        Part(name="kubernetes", version=release.kubernetes.version, digests=release.kubernetes.sha256),
+        Part(name="etcd", version=release.etcd.version, digests=release.etcd.sha256),
+    ]
 
 
 def architecture() -> str:

@@ -1,5 +1,6 @@
 """The services of the local stack in one table: what runs, where it listens, how it is known to work."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,14 +10,12 @@ from typing import Any
 from temporalio.common import SearchAttributeKey
 
 from contracts.workflows import SEARCH_ATTRIBUTES
-from deploy.binaries import BinariesError, Part, ensure, tool
+from deploy.binaries import BinariesError, Part, ensure, release_parts, tool
 from deploy.paths import cache_dir
 from deploy.stack import hostpki, openbao, probes
 from deploy.stack.errors import StackError
 from deploy.stack.model import LOOPBACK, Stack
-
-HOST_KUBERNETES = Part(name="kubernetes", version="1.37.2")
-HOST_ETCD = Part(name="etcd", version="3.7.3")
+from planning.releases import load_releases
 
 PROJECT = Path(__file__).parents[2]
 
@@ -52,13 +51,18 @@ ALL = ("temporal", "openbao", "host-etcd", "host-apiserver", "worker")
 """The names of all services."""
 
 
+def host_parts() -> list[Part]:
+    """Return the parts of the host cluster: those of the newest release, so that both are had only once."""
+    return release_parts(max(load_releases().values(), key=lambda release: _numbers(release.name)))
+
+
 def executables(report: Callable[[str], None]) -> dict[str, Path]:
     """Return the services' executables by command name; what is missing is fetched or built first.
 
     StackError when one can't be had. ``report`` is told about work that takes long.
     """
     try:
-        found = ensure([HOST_KUBERNETES, HOST_ETCD], report)
+        found = ensure(host_parts(), report)
         return {**found, "temporal": tool("temporal"), "bao": tool("bao")}
     except BinariesError as error:
         raise StackError(str(error), "Then run `just up` again.") from error
@@ -197,6 +201,10 @@ def _worker(stack: Stack) -> Service:
         priority=1000,
         stop_s=10,
     )
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(number) for number in re.split(r"[.-]", release)]
 
 
 def _typed(key: SearchAttributeKey[Any]) -> str:

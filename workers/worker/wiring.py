@@ -14,6 +14,7 @@ from activities.vault import VaultSettings, inventory, vault_activities, worker_
 from api.release import Release
 from contracts import queues
 from deploy import binaries
+from deploy.binaries import release_parts
 from deploy.stack import Stack
 from workers.worker.serving import Queue, workflow_queue
 from workers.worker.settings import Settings
@@ -48,11 +49,3 @@ def _local_provider(state: Path) -> LocalProvider:
 def installed(release: Release) -> Mapping[str, Path]:
     """Return the executables of a release that are in the cache; a worker never builds any."""
     return binaries.find(release_parts(release))
-
-
-def release_parts(release: Release) -> list[binaries.Part]:
-    """Return what has to be fetched or built for a release."""
-    return [
-        binaries.Part(name="kubernetes", version=release.kubernetes.version, digests=release.kubernetes.sha256),
-        binaries.Part(name="etcd", version=release.etcd.version, digests=release.etcd.sha256),
-    ]
