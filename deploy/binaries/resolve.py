@@ -36,6 +36,11 @@ def find(parts: Sequence[Part]) -> dict[str, Path]:
     return found
 
 
+def missing(parts: Sequence[Part]) -> list[Part]:
+    """Return those of ``parts`` of which something would have to be fetched or built."""
+    return [part for part in parts if not find([part]).keys() >= {*OFFICIAL[part.name], *_own(part)}]
+
+
 def _own(part: Part) -> tuple[str, ...]:
     return (build.NODE,) if part.name == "kubernetes" else ()
 

@@ -19,6 +19,7 @@ from filelock import FileLock
 from activities.local.groups import restore_log_folders
 from activities.local.power import to_revive
 from activities.local.supervisor import ALIVE, State, SupervisionError, Supervisor
+from deploy.binaries import Part
 from deploy.binaries.progress import Waiting
 from deploy.locking import taking_turns
 from deploy.paths import cache_dir, state_dir
@@ -60,8 +61,7 @@ def up(report: Report, only: Sequence[str] = services.ALL) -> Stack:
     services to start. StackError says what is missing or in the way and what to do.
     """
     state = state_dir()
-    if not _runs(Stack.read(state)):
-        preflight.check(state, cache_dir(), report)
+    check_machine(services.host_parts(), report)
     with _turn(state, report):
         stack = layout.ensure(state)
         table = services.table(stack, services.executables(report))
@@ -77,6 +77,15 @@ def up(report: Report, only: Sequence[str] = services.ALL) -> Stack:
             supervisor.stop_group("openbao", kill=True)  # it unseals itself when it starts
         start_all(stack, supervisor, [table[name] for name in services.ALL if name in only], report)
         return stack
+
+
+def check_machine(parts: Sequence[Part], report: Report) -> None:
+    """StackError naming what this machine lacks to get ``parts``, and to run the stack unless it runs already."""
+    state = state_dir()
+    if _runs(Stack.read(state)):
+        preflight.check_binaries(cache_dir(), parts)
+    else:
+        preflight.check(state, cache_dir(), parts, report)
 
 
 def down(report: Report) -> None:

@@ -21,6 +21,7 @@ from api.cluster import MAX_MACHINES, CertificatesSpec, ClusterSpec
 from api.errors import ErrorCode
 from api.status import Phase
 from contracts import activities
+from deploy.binaries import cost
 from deploy.stack import preflight
 from planning.claims import NETWORKS, QUARANTINE
 from planning.create import plan_create
@@ -189,4 +190,5 @@ def test_the_numbers_are_the_code_s() -> None:
     names = (activities.CLAIM, activities.INSTALL_MACHINE, activities.BOOT_MACHINE, activities.DELETE_MACHINES)
     waiting = (activities.AWAIT_API, activities.AWAIT_NODES, activities.VERIFY_CLUSTER)
     assert [policies.start_to_close(name).seconds for name in (*names, *waiting)] == seconds
-    assert (preflight.MEMORY_GIB, preflight.STATE_DISK_GIB, preflight.CACHE_DISK_GIB) == (2, 2, 6)
+    assert (preflight.MEMORY_GIB, preflight.STATE_DISK_GIB, cost.BUILD_MEMORY_GIB) == (2, 2, 4.5)
+    assert cost.BUILD_CACHE_GIB + cost.MODULES_GIB + cost.BINARIES_GIB == 6

@@ -22,9 +22,10 @@ from contracts import queues
 from contracts.certificates import CLUSTER_ADMINS
 from contracts.vault import UserCertificate
 from contracts.workflows import CLUSTER, Accepted, ClusterInput, Reason, workflow_id
-from deploy.binaries import ensure
-from deploy.paths import cache_dir, state_dir
-from deploy.stack import Stack, preflight, supervisord, up
+from deploy.binaries import ensure, release_parts
+from deploy.stack import Stack, up
+from deploy.stack.lifecycle import check_machine
+from deploy.stack.services import host_parts
 from planning.releases import load_releases
 from workers.cli.cluster import ClusterClient, Look
 from workers.cli.console import errors, output
@@ -33,7 +34,6 @@ from workers.cli.files import expanded, write_private
 from workers.cli.kubeconfig import default_path, document, login, signing_request
 from workers.cli.temporal import ADDRESS, connected_to
 from workers.cli.watch import patiently, watch
-from workers.worker.wiring import release_parts
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "demo.json"
 HOUR_S = 3600
@@ -113,10 +113,9 @@ async def _watch(cluster: ClusterClient) -> Look:
 
 def _binaries(wanted: ClusterInput) -> dict[str, Path]:
     """Return the executables of the release; the machine is looked at before anything is fetched or built."""
-    stack = Stack.read(state_dir())
-    if stack is None or supervisord.pid(stack) is None:
-        preflight.check(state_dir(), cache_dir(), _say)
-    return ensure(release_parts(load_releases()[wanted.spec.release]), _say)
+    parts = release_parts(load_releases()[wanted.spec.release])
+    check_machine([*parts, *host_parts()], _say)
+    return ensure(parts, _say)
 
 
 async def _start(client: Client, demo: Demo, cluster: ClusterClient) -> None:

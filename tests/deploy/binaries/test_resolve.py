@@ -7,7 +7,8 @@ import typer
 from typer.testing import CliRunner
 
 import deploy.binaries.__main__ as command_line
-from deploy.binaries import BinariesError, Part, ensure, official, tool
+from deploy.binaries import BinariesError, Part, ensure, golang, official, tool
+from deploy.binaries.cost import Cost, cost_of
 from deploy.binaries.part import architecture
 from tests.deploy.binaries.support import ETCD, KUBERNETES, Site, publish_etcd, publish_kubernetes
 
@@ -70,6 +71,25 @@ def test_what_is_cached_needs_no_site_and_says_nothing(site: Site, said: list[st
     site.asked.clear()
     assert ensure([KUBERNETES, ETCD], said.append) == found
     assert (said, site.asked) == ([], [])
+
+
+@pytest.mark.usefixtures("no_site", "go")
+def test_what_is_missing_costs_something_and_what_is_cached_nothing(tmp_path: Path, said: list[str]) -> None:
+    wanted = cost_of([KUBERNETES, ETCD])
+    assert list(wanted.parts) == [KUBERNETES, ETCD]
+    assert (wanted.memory_gib, sum(wanted.disk_gib.values())) == (4.5, 6)
+    ensure([KUBERNETES], said.append)
+    assert (cost_of([KUBERNETES, ETCD]).parts, cost_of([KUBERNETES, ETCD]).memory_gib) == ([ETCD], 0)
+    ensure([ETCD], said.append)
+    assert cost_of([KUBERNETES, ETCD]) == Cost()
+
+
+def test_the_machines_own_go_says_where_its_caches_are(
+    go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (go / "env").write_text("/somewhere/build\n/elsewhere/mod\n")
+    assert golang.caches("1.26.0") == (Path("/somewhere/build"), Path("/elsewhere/mod"))
+    assert golang.caches("1.99.0")[0] == tmp_path / "cache" / "go" / "build"
 
 
 @pytest.mark.usefixtures("go")

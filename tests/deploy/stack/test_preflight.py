@@ -5,23 +5,34 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.binaries import Part, cost, golang
 from deploy.stack import StackError, preflight
 
 GIB = 1024**3
+KUBERNETES, ETCD = Part(name="kubernetes", version="1.37.2"), Part(name="etcd", version="3.7.3")
+PARTS = [KUBERNETES, ETCD]
 Memory = namedtuple("Memory", "available")
 Disk = namedtuple("Disk", "free")
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine with room, and with compilers' caches on the disk of ``tmp_path``."""
+    monkeypatch.setenv("GIANTNETES_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(golang, "caches", lambda _needed: (tmp_path / "compiled", tmp_path / "modules"))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(8 * GIB))
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk(50 * GIB))
 
 
 def check(folder: Path) -> list[str]:
     lines: list[str] = []
-    preflight.check(folder / "state", folder / "cache", lines.append)
+    preflight.check(folder / "state", folder / "cache", PARTS, lines.append)
     return lines
+
+
+def have(monkeypatch: pytest.MonkeyPatch, *there: Part) -> None:
+    """Let parts be in the cache."""
+    monkeypatch.setattr(cost, "missing", lambda parts: [part for part in parts if part not in there])
 
 
 @pytest.mark.usefixtures("machine")
@@ -45,6 +56,7 @@ def test_another_platform_is_named(
 def test_too_little_memory_is_an_error_and_scarce_memory_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    have(monkeypatch, *PARTS)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(GIB))
     with pytest.raises(StackError, match=r"Only 1\.0 GiB of memory"):
         check(tmp_path)
@@ -56,20 +68,33 @@ def test_too_little_memory_is_an_error_and_scarce_memory_a_warning(
 def test_too_little_disk_is_an_error_that_names_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    have(monkeypatch, *PARTS)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk(GIB))
     with pytest.raises(StackError, match=str(tmp_path / "state")):
         check(tmp_path)
 
 
 @pytest.mark.usefixtures("machine")
-def test_room_for_building_is_asked_for_only_while_there_are_no_binaries(
+def test_what_a_build_takes_is_asked_for_only_while_something_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "cache" / "binaries").mkdir(parents=True)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk(3 * GIB))
-    with pytest.raises(StackError, match=str(tmp_path / "cache")):
+    with pytest.raises(StackError, match=f"{tmp_path}/compiled .* up to 6"):
         check(tmp_path)
-    (tmp_path / "cache" / "binaries").mkdir()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk(50 * GIB))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(4 * GIB))
+    with pytest.raises(StackError, match=r"getting kubernetes 1\.37\.2 and etcd 3\.7\.3, .* takes 4\.5"):
+        check(tmp_path)
+    with pytest.raises(StackError, match="memory"):
+        preflight.check_binaries(tmp_path / "cache", PARTS)
+    have(monkeypatch, KUBERNETES)
     assert check(tmp_path) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk(GIB // 2))
+    with pytest.raises(StackError, match=r"getting etcd 3\.7\.3"):
+        preflight.check_binaries(tmp_path / "cache", PARTS)
+    have(monkeypatch, *PARTS)
+    preflight.check_binaries(tmp_path / "cache", PARTS)
 
 
 @pytest.mark.usefixtures("machine")
