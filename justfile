@@ -81,10 +81,11 @@ format:
     uv run --frozen ruff format
     uv run --frozen ruff check --fix
 
-# Write the node templates' frozen output anew, for a release that is not published yet
+# Write the frozen output of node templates and manifests anew, for a release that is not published yet
 [group('develop')]
 golden:
     {{ python }} -m tests.nodes.frozen
+    {{ python }} -m tests.activities.kubernetes.golden
 
 # Write the generated pages of docs/ anew
 [group('develop')]

@@ -1,9 +1,8 @@
 """The manifests of each release as they were when it was published, in ``releases/``.
 
-``python -m tests.activities.kubernetes.golden RELEASE`` writes the file of a release that is not published yet.
+``just golden`` writes them anew, for a release that is not published yet.
 """
 
-import sys
 from pathlib import Path
 
 import yaml
@@ -48,4 +47,5 @@ def rendered(release: str) -> str:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    file_of(sys.argv[1]).write_text(rendered(sys.argv[1]))
+    for release in load_releases():
+        file_of(release).write_text(rendered(release))
