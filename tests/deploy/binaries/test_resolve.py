@@ -1,12 +1,9 @@
-"""The way each part is got, and the command line in front of it."""
+"""The way each part is got."""
 
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-import deploy.binaries.__main__ as command_line
 from deploy.binaries import BinariesError, Part, ensure, golang, official, tool
 from deploy.binaries.cost import Cost, cost_of
 from deploy.binaries.part import architecture
@@ -130,26 +127,3 @@ def test_commands_of_wheels_are_found_in_the_environment(name: str) -> None:
 def test_a_missing_command_says_how_to_get_it() -> None:
     with pytest.raises(BinariesError, match="uv sync"):
         tool("no-such-command")
-
-
-@pytest.mark.usefixtures("no_site", "go")
-def test_the_command_line_prints_commands_with_their_paths() -> None:
-    result = CliRunner().invoke(application(), ["etcd@3.7.3"])
-    assert result.exit_code == 0
-    lines = dict(line.split("=", 1) for line in result.stdout.splitlines())
-    assert lines.keys() == {"etcd", "etcdctl"}
-    assert all(Path(path).is_file() for path in lines.values())
-
-
-@pytest.mark.parametrize("text", ["etcd", "etcd@latest", "cilium@1.2.3", "etcd@9.9.9"])
-def test_the_command_line_answers_nonsense_with_a_sentence(text: str) -> None:
-    result = CliRunner().invoke(application(), [text])
-    assert result.exit_code == 1
-    assert "etcd@3.7.3" in result.stderr or "etcd-3.7.3" in result.stderr
-    assert "Traceback" not in result.output
-
-
-def application() -> typer.Typer:
-    app = typer.Typer()
-    app.command()(command_line.main)
-    return app
