@@ -10,6 +10,8 @@ Report = Callable[[str], None]
 TICK_S = 15.0
 """Seconds between two lines about work that goes on."""
 
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
 
 def to_stderr(sentence: str) -> None:
     """Write a sentence where it doesn't mix with results."""
@@ -18,9 +20,12 @@ def to_stderr(sentence: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as people say it: ``41 s``, ``6 min 3 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    """Return a length of time in a form for its size: ``0.4 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    if seconds < 60:
+        return f"{max(seconds, 0.0):.1f} s"
+    large = next(index for index, (length, _) in enumerate(_UNITS) if seconds >= length)
+    (length, unit), (part, smaller) = _UNITS[large : large + 2]
+    return f"{seconds // length:.0f} {unit} {seconds % length // part:.0f} {smaller}"
 
 
 class Ticker:

@@ -17,12 +17,15 @@ def private_folder(path: Path) -> Path:
 def write_private(path: Path, content: str | bytes) -> bool:
     """Put ``content`` into ``path`` (mode 0600, on disk when this returns); return whether it is a change.
 
-    The file appears by a rename, so that no reader and no power cut finds half of it.
+    The file appears by a rename, so that no reader and no power cut finds half of it. A folder that is missing is
+    made, for this user alone; one that exists, such as ``~/.kube``, is left as it is.
     """
     data = content.encode() if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() == data:
+        path.chmod(0o600)
         return False
-    private_folder(path.parent)
+    if not path.parent.exists():
+        private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -6,10 +6,10 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
+from deploy.binaries.progress import duration
+
 UNBOUNDED = 10_000
 """Width where nobody looks: programs that read lines want them whole."""
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def output() -> Console:
@@ -41,14 +41,9 @@ def columns(rows: Sequence[Sequence[str | Text]]) -> Iterator[Text]:
         yield line
 
 
-def duration(start: datetime, end: datetime) -> str:
-    """Return a length of time in a form for its size: ``0.4 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
-    seconds = max((end - start).total_seconds(), 0.0)
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    large = next(index for index, (length, _) in enumerate(_UNITS) if seconds >= length)
-    (length, unit), (part, smaller) = _UNITS[large : large + 2]
-    return f"{seconds // length:.0f} {unit} {seconds % length // part:.0f} {smaller}"
+def elapsed(start: datetime, end: datetime) -> str:
+    """Return how long it is from ``start`` to ``end``, nothing if that is before, as people read it."""
+    return duration((end - start).total_seconds())
 
 
 def clock(moment: datetime) -> str:

@@ -24,14 +24,14 @@ from contracts.vault import UserCertificate
 from contracts.workflows import CLUSTER, Accepted, ClusterInput, Reason, workflow_id
 from deploy.binaries import ensure, release_parts
 from deploy.stack import Stack, up
+from deploy.stack.files import write_private
 from deploy.stack.lifecycle import check_machine
 from deploy.stack.services import host_parts
 from planning.releases import load_releases
 from workers.cli.cluster import ClusterClient, Look
 from workers.cli.console import errors, output
 from workers.cli.errors import CliError, leave, reporting
-from workers.cli.files import expanded, write_private
-from workers.cli.kubeconfig import default_path, document, login, signing_request
+from workers.cli.kubeconfig import default_path, document, expanded, login, signing_request
 from workers.cli.temporal import ADDRESS, connected_to
 from workers.cli.watch import patiently, watch
 

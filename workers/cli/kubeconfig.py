@@ -17,10 +17,10 @@ from cryptography.x509.oid import NameOID
 
 from contracts.vault import UserCertificate
 from contracts.workflows import KubeconfigRequest
+from deploy.stack.files import write_private
 from workers.cli.cluster import ClusterClient
 from workers.cli.console import clock, errors
 from workers.cli.errors import CliError, command
-from workers.cli.files import expanded, write_private
 from workers.cli.options import Name, Namespace
 from workers.cli.temporal import connected
 
@@ -116,6 +116,11 @@ def default_path(namespace: str, name: str, *, privileged: bool) -> str:
     A privileged one has a file of its own, so that nobody uses it without saying so.
     """
     return f"~/.kube/giantnetes.{namespace}.{name}{'.admin' if privileged else ''}.yaml"
+
+
+def expanded(target: str) -> Path:
+    """Return the absolute path of a file as a user names it; a leading ``~`` is the home folder."""
+    return Path(target).expanduser().absolute()
 
 
 def _server(certificate: UserCertificate) -> dict[str, str]:

@@ -16,7 +16,7 @@ from contracts.workflows import (
     CLUSTER_PROVIDER,
     CLUSTER_RELEASE,
 )
-from workers.cli.console import columns, duration, errors, output
+from workers.cli.console import columns, elapsed, errors, output
 from workers.cli.errors import command
 from workers.cli.options import Format, Output
 from workers.cli.temporal import connected
@@ -44,7 +44,7 @@ async def list_clusters(form: Output = Format.TEXT) -> int:
         typer.echo(json.dumps(found, indent=2))
     elif found:
         now = datetime.now(UTC)
-        rows = [[*list(row.values())[:-1], duration(datetime.fromisoformat(row["started"]), now)] for row in found]
+        rows = [[*list(row.values())[:-1], elapsed(datetime.fromisoformat(row["started"]), now)] for row in found]
         for line in columns([["NAMESPACE", "NAME", *(name.upper() for name in _COLUMNS), "AGE"], *rows]):
             output().print(line, soft_wrap=True)
     else:

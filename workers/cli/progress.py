@@ -7,7 +7,7 @@ from rich.text import Text
 
 from api.status import ClusterStatus, ErrorStatus, OperationStatus, Phase, StepState, StepStatus
 from workers.cli.cluster import BUSY, Look
-from workers.cli.console import clock, columns, duration
+from workers.cli.console import clock, columns, elapsed
 
 _STYLES = {StepState.WAITING: "dim", StepState.RUNNING: "yellow", StepState.DONE: "green", StepState.FAILED: "red"}
 _MARKS = {StepState.WAITING: "·", StepState.RUNNING: "▸", StepState.DONE: "✔", StepState.FAILED: "✘"}
@@ -60,7 +60,7 @@ def _operation_changes(known: OperationStatus | None, operation: OperationStatus
 def summary(operation: OperationStatus, now: datetime) -> str:
     """Return an operation in one line: what came of it, how far it is, how long it took."""
     done = sum(step.state is StepState.DONE for step in operation.steps)
-    took = duration(operation.started_at, operation.finished_at or now)
+    took = elapsed(operation.started_at, operation.finished_at or now)
     return f"{operation.type}: {operation.outcome or 'under way'}, {done} of {len(operation.steps)} steps, {took}"
 
 
@@ -93,7 +93,7 @@ def _operation(operation: OperationStatus, now: datetime, *, marks: bool) -> Ite
 
 def _row(step: StepStatus, now: datetime, *, marks: bool) -> tuple[Text, str, str, str]:
     word = f"{_MARKS[step.state]} {step.state.lower()}" if marks else step.state.lower()
-    took = duration(step.started_at, step.finished_at or now) if step.started_at else ""
+    took = elapsed(step.started_at, step.finished_at or now) if step.started_at else ""
     return Text(f"  {word}", style=_STYLES[step.state]), step.title, took, _attempt(step)
 
 
@@ -103,7 +103,7 @@ def _attempt(step: StepStatus) -> str:
 
 
 def _sentence(step: StepStatus) -> str:
-    took = f" ({duration(step.started_at, step.finished_at)})" if step.started_at and step.finished_at else ""
+    took = f" ({elapsed(step.started_at, step.finished_at)})" if step.started_at and step.finished_at else ""
     attempt = _attempt(step)
     error = f": {_error(step.last_error)}" if step.last_error and step.state is not StepState.DONE else ""
     return f"{step.title}{took}{', ' if attempt else ''}{attempt}{error}"
@@ -127,7 +127,7 @@ def _record(status: ClusterStatus, index: int) -> tuple[str, str, str, str, str]
         f"  {record.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
         record.type,
         record.outcome,
-        duration(record.started_at, record.finished_at),
+        elapsed(record.started_at, record.finished_at),
         record.message,
     )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.status import ClusterStatus, ErrorStatus, OperationStatus, Phase, StepState, StepStatus
 from workers.cli.cluster import Look
-from workers.cli.console import columns, duration
+from workers.cli.console import columns, elapsed
 from workers.cli.progress import changes, overview
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -125,7 +125,7 @@ def test_an_overview_has_errors_below_their_steps() -> None:
     ],
 )
 def test_durations_fit_their_size(seconds: float, text: str) -> None:
-    assert duration(START, after(seconds)) == text
+    assert elapsed(START, after(seconds)) == text
 
 
 WORDS = st.text(alphabet="abcäöü✔", max_size=12)
