@@ -20,6 +20,7 @@ from tests.chaos.cli import TemporalCli
 from tests.chaos.conftest import SERVICES
 from tests.chaos.lives import HELD, ONE_OF_EACH
 from tests.support.clusters import Handle, delete, start, until_created
+from tests.support.clusters import status as cluster_status
 from tests.support.resources import cluster_document
 from tests.support.stack import say
 
@@ -121,18 +122,25 @@ async def test_after_terminate_only_the_same_cluster_is_adopted(
 async def test_a_create_terminated_in_the_middle_is_completed_by_the_next_start(
     stack: Stack, client: Client
 ) -> None:
-    faults = Faults(outside.simulated(stack).world.path)
+    world = outside.simulated(stack).world
+    # Longer than the terminate takes: the machines that are made are still booting then.
+    faults, earlier = Faults(world.path), len(world.journal())
     faults.boot_seconds(3)
     handle = await start(client, "halfway")
-    while not outside.simulated(stack).world.journal():
+    while len(world.journal()) == earlier:
         await asyncio.sleep(0.05)
+    assert (await cluster_status(handle)).phase == Phase.CREATING
     TemporalCli(stack).tell("workflow", "terminate", "--workflow-id", handle.id)
+    made = {(row["kind"], row["name"]) for row in world.journal()[earlier:] if row["effect"] == "created"}
+    assert "machine" in {kind for kind, _ in made}
     again = await start(client, "halfway")
     faults.boot_seconds(0)
     status = await until_created(client, again)
     assert status.phase == Phase.RUNNING, status.waiting_on
     assert "nothing is left" in await delete(again)
-    journal = outside.simulated(stack).world.journal(status.cluster_id or "")
+    # What the first run made belongs to the cluster that the second one completed, and was made once.
+    journal = world.journal(status.cluster_id or "")
     effects = [(row["effect"], row["kind"], row["name"]) for row in journal]
+    assert {("created", *thing) for thing in made} <= set(effects)
     assert len(effects) == len(set(effects))
     assert outside.left(stack, "simulated", status.cluster_id or "") == []
