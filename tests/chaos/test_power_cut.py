@@ -35,13 +35,17 @@ def cut(stack: Stack) -> None:
 def until_ready(url: str, authority: Path) -> None:
     """Wait until the API at ``url`` says that it is ready; it tells that to anybody."""
     deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            if requests.get(f"{url}/readyz", verify=str(authority), timeout=5).text == "ok":
-                return
-        except requests.RequestException:
-            assert time.monotonic() < deadline, f"{url} is not ready after {SECONDS} s"
+    while (answer := readyz(url, authority)) != "ok":
+        assert time.monotonic() < deadline, f"{url} is not ready after {SECONDS} s: {answer}"
         time.sleep(0.1)
+
+
+def readyz(url: str, authority: Path) -> str:
+    """Return what the API says of itself, or why it says nothing."""
+    try:
+        return requests.get(f"{url}/readyz", verify=str(authority), timeout=5).text
+    except requests.RequestException as error:
+        return str(error)
 
 
 async def test_guests_answer_before_temporal_and_openbao_are_back(
