@@ -6,6 +6,7 @@ long as a run of that code may be alive.
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 from temporalio.client import Client
@@ -21,7 +22,22 @@ HISTORIES = Path(__file__).with_name("histories")
 VERSION = "2"
 
 
-async def main() -> None:
+def recorded(folder: Path, version: str) -> list[Path]:
+    """Return the histories in a folder that bear a version."""
+    return sorted(folder.glob(f"*.{version}.json"))
+
+
+def main() -> None:
+    """Record a new version; nothing at all when there is anything of it already."""
+    if recorded(HISTORIES, VERSION):
+        sys.exit(
+            f"Version {VERSION} has been recorded already, and a recorded history is never written anew: "
+            f"runs of that code may be alive. Raise VERSION in {__file__}."
+        )
+    asyncio.run(record())
+
+
+async def record() -> None:
     """Record a create and delete, a create with failures, one that is undone, and one with a long history."""
     async with await start_server() as environment:
         async with served(environment, Script()) as clusters:
@@ -80,9 +96,9 @@ async def _save(client: Client, name: str, parts: tuple[str, ...]) -> None:
         kind = (await handle.describe()).workflow_type
         history = await handle.fetch_history()
         document = {"workflow_id": handle.id, "history": json.loads(history.to_json())}
-        path = HISTORIES / f"{name}.{kind}.{VERSION}.json"
-        path.write_text(json.dumps(document, indent=1) + "\n")
+        with (HISTORIES / f"{name}.{kind}.{VERSION}.json").open("x") as file:
+            file.write(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

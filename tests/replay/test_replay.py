@@ -8,6 +8,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from contracts.converter import data_converter
+from tests.replay import record
 from tests.replay.fingerprints import BASELINE, fingerprints
 from workers.worker.serving import WORKFLOWS
 
@@ -27,6 +28,12 @@ def test_commands_are_in_the_recorded_order() -> None:
 
 def test_there_are_recorded_histories() -> None:
     assert {path.stem.split(".")[0] for path in HISTORIES} >= {"create-delete", "undo", "retried"}
+
+
+def test_a_recorded_version_is_never_recorded_again() -> None:
+    assert set(record.recorded(record.HISTORIES, record.VERSION)) <= set(HISTORIES)
+    with pytest.raises(SystemExit, match="Raise VERSION in"):
+        record.main()
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
