@@ -1,5 +1,6 @@
 """Metrics, traces and logs of a process, set up by the standard variables."""
 
+import functools
 import logging
 import os
 import sys
@@ -8,10 +9,22 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+
+SERVICE = "giantnetes-worker"
+EXPORTER = "OTEL_TRACES_EXPORTER"
+ASKING = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", EXPORTER)
+"""Traces are exported when one of these is set."""
+
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+"""How to export; the first that is set counts."""
+
+PROTOCOL = "http/protobuf"
+
+log = structlog.get_logger(__name__)
 
 
 def runtime(metrics_address: str | None) -> Runtime:
@@ -30,21 +43,35 @@ def runtime(metrics_address: str | None) -> Runtime:
 
 
 def tracing_wanted() -> bool:
-    """Say whether traces are asked for (OpenTelemetry: environment variable specification)."""
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    """Say whether traces are asked for (OpenTelemetry: environment variable specification).
+
+    What is asked for but can't be done is logged, once.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(map(os.environ.get, ASKING)):
         return False
-    if os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+    wanted = {name.strip() for name in (os.environ.get(EXPORTER) or "otlp").split(",")}
+    for exporter in sorted(wanted - {"otlp", "none"}):
+        _complain(f"{EXPORTER} names {exporter}, which giantnetes does not have: use otlp")
+    if "otlp" not in wanted:
         return False
-    return any(
-        os.environ.get(name)
-        for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
-    )
+    variable = next((name for name in PROTOCOLS if os.environ.get(name)), PROTOCOLS[-1])
+    if (protocol := os.environ.get(variable) or PROTOCOL) == PROTOCOL:
+        return True
+    _complain(f"{variable} is {protocol}, but giantnetes exports by {PROTOCOL} alone: no trace is exported")
+    return False
+
+
+@functools.cache
+def _complain(about: str) -> None:
+    log.warning("traces are not exported as asked for", reason=about)
 
 
 def set_up_tracing(provider: TracerProvider | None = None) -> TracerProvider:
     """Install a tracer provider that exports by OTLP, and spans for every request to Vault and Kubernetes."""
     if provider is None:
-        provider = TracerProvider(resource=Resource.create({"service.name": "giantnetes-worker"}))
+        # Merged last, what the environment says of the service wins over its usual name.
+        named = Resource.create({"service.name": SERVICE}).merge(OTELResourceDetector().detect())
+        provider = TracerProvider(resource=named)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     URLLib3Instrumentor().instrument(tracer_provider=provider)

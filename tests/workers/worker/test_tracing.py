@@ -1,10 +1,12 @@
 """Traces: one root for each operation, vendor calls as leaves, nothing when nobody asks."""
 
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 
 import pytest
+import structlog
 import urllib3
 from opentelemetry import trace
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
@@ -18,6 +20,7 @@ from api.status import Phase
 from contracts.converter import data_converter
 from tests.support.fakes import Script
 from tests.workflows.conftest import served
+from workers.worker import telemetry
 from workers.worker.telemetry import set_up_tracing, tracing_wanted
 from workers.worker.tracing import tracing_interceptors
 
@@ -67,14 +70,69 @@ def test_requests_to_vendors_are_leaves(exporter: InMemorySpanExporter) -> None:
     assert leaf.parent.span_id == parent.get_span_context().span_id
 
 
-def test_off_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment in which nobody has said anything about traces, in a process that has not complained yet."""
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    telemetry._complain.cache_clear()
+    return monkeypatch
+
+
+def test_off_unless_asked_for(variables: pytest.MonkeyPatch) -> None:
     assert not tracing_wanted()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    variables.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     assert tracing_wanted()
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    variables.setenv("OTEL_TRACES_EXPORTER", "none")
     assert not tracing_wanted()
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted", "told"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, True, []),
+        ({"OTEL_TRACES_EXPORTER": "console"}, False, ["OTEL_TRACES_EXPORTER names console", "use otlp"]),
+        ({"OTEL_TRACES_EXPORTER": "otlp, zipkin"}, True, ["OTEL_TRACES_EXPORTER names zipkin"]),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True, []),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            False,
+            ["OTEL_EXPORTER_OTLP_PROTOCOL is grpc", "by http/protobuf"],
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+            True,
+            [],
+        ),
+    ],
+)
+def test_what_can_t_be_done_is_told_once(
+    variables: pytest.MonkeyPatch, asked: dict[str, str], wanted: bool, told: list[str]
+) -> None:
+    variables.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    for name, value in asked.items():
+        variables.setenv(name, value)
+    with structlog.testing.capture_logs() as logs:
+        assert tracing_wanted() is wanted
+        assert tracing_wanted() is wanted
+    assert len(logs) == bool(told)
+    assert [part for part in told if part not in logs[0]["reason"]] == []
+
+
+def test_the_environment_names_the_service(variables: pytest.MonkeyPatch) -> None:
+    variables.setattr(trace, "set_tracer_provider", lambda _: None)
+    variables.setattr(URLLib3Instrumentor, "instrument", lambda *_, **__: None)
+    assert _service() == "giantnetes-worker"
+    variables.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=of-attributes,site=default")
+    assert _service() == "of-attributes"
+    variables.setenv("OTEL_SERVICE_NAME", "of-the-name")
+    assert _service() == "of-the-name"
+
+
+def _service() -> object:
+    provider = set_up_tracing()
+    provider.shutdown()
+    return provider.resource.attributes["service.name"]
 
 
 def _trace(spans: tuple[ReadableSpan, ...], name: str) -> int:
