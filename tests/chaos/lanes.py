@@ -87,7 +87,7 @@ class Lane:
 @contextlib.asynccontextmanager
 async def lane(stack: Stack, name: str, folder: Path, **environment: str) -> AsyncIterator[Lane]:
     """Give a lane whose worker has been started; ``environment`` is put over that of the stack's own worker."""
-    client = await _namespace(stack, name)
+    client = await namespace(stack, name)
     settings = {
         "PATH": os.environ["PATH"],
         "GIANTNETES_STATE": str(stack.state),
@@ -105,7 +105,7 @@ async def lane(stack: Stack, name: str, folder: Path, **environment: str) -> Asy
         await made.stop_worker()
 
 
-async def _namespace(stack: Stack, name: str) -> Client:
+async def namespace(stack: Stack, name: str) -> Client:
     """Make a namespace with our search attributes, and return a client of it."""
     client = await Client.connect(stack.temporal_address, namespace=name, data_converter=data_converter)
     await client.workflow_service.register_namespace(

@@ -16,6 +16,7 @@ from tests.chaos import outside, table
 from tests.chaos.crashing_worker import Kill
 from tests.chaos.lanes import Lane, lane
 from tests.support.clusters import delete, start, until_created
+from tests.support.leaks import LeakSearch
 
 LIFE_SECONDS = 120
 ONE_OF_EACH = {name: [1, 1] for name in ("kubernetes", "etcd", "front-proxy")}
@@ -81,6 +82,7 @@ class Walk:
     stack: Stack
     root: Any
     look: Look
+    leaks: LeakSearch
 
     @contextlib.asynccontextmanager
     async def running(
@@ -129,6 +131,7 @@ class Walk:
         authorities = await asyncio.to_thread(outside.authorities, self.root, cluster_id)
         held = await asyncio.to_thread(outside.in_vault, self.stack, cluster_id)
         seen = await self.look(one, created)
+        await asyncio.to_thread(self.leaks.collect, cluster_id, *one.folder.glob(f"{name}.yaml"))
         async with _killing(one, life.provider, "delete", life.delete):
             end = await delete(handle)
         left = await asyncio.to_thread(outside.left, self.stack, life.provider, cluster_id)

@@ -22,6 +22,7 @@ from tests.chaos import outside
 from tests.chaos.cli import TemporalCli
 from tests.chaos.lanes import lane
 from tests.support.clusters import Handle, delete, start, until_created
+from tests.support.leaks import LeakSearch
 from tests.support.resources import cluster_document
 
 SECONDS = 5.0
@@ -189,11 +190,12 @@ BAD_UPDATES: dict[str, tuple[str, list[str], list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-async def target(client: Client) -> Handle:
+async def target(client: Client, leak_search: LeakSearch) -> Handle:
     """A living cluster that bad messages are sent to."""
     handle = await start(client, "target")
     status = await until_created(client, handle)
     assert status.phase == Phase.RUNNING, status.waiting_on
+    leak_search.collect(status.cluster_id or "")
     return handle
 
 

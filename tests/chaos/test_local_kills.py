@@ -13,6 +13,7 @@ from tests.chaos import living
 from tests.chaos.crashing_worker import Kill
 from tests.chaos.lanes import Lane
 from tests.chaos.lives import Life, Results, Walk, wanted
+from tests.support.leaks import LeakSearch
 
 LANES = 3
 
@@ -38,7 +39,11 @@ LIVES = [
 
 @pytest.fixture(scope="module")
 async def outcomes(
-    request: pytest.FixtureRequest, stack: Stack, root: Any, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    stack: Stack,
+    root: Any,
+    leak_search: LeakSearch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Results]:
     """What becomes of each life."""
 
@@ -46,7 +51,7 @@ async def outcomes(
         found = (one.client.namespace, created.name, created.cluster_id or "", one.folder)
         return await asyncio.to_thread(living.see, stack, *found)
 
-    async with Walk(stack, root, look).running(wanted(request), LANES, tmp_path_factory) as results:
+    async with Walk(stack, root, look, leak_search).running(wanted(request), LANES, tmp_path_factory) as results:
         yield results
 
 

@@ -21,6 +21,7 @@ from tests.chaos.conftest import SERVICES
 from tests.chaos.lives import HELD, ONE_OF_EACH
 from tests.support.clusters import Handle, delete, start, until_created
 from tests.support.clusters import status as cluster_status
+from tests.support.leaks import LeakSearch
 from tests.support.resources import cluster_document
 from tests.support.stack import say
 
@@ -58,12 +59,13 @@ def facts(stack: Stack, root: Any, status: ClusterStatus) -> Facts:
 
 
 @pytest.fixture(scope="module")
-async def before(stack: Stack, client: Client, root: Any) -> AsyncIterator[Facts]:
+async def before(stack: Stack, client: Client, root: Any, leak_search: LeakSearch) -> AsyncIterator[Facts]:
     """A living cluster, and what it was like at first."""
     handle = await start(client, NAME, **SPEC)
     created = await until_created(client, handle)
     assert created.phase == Phase.RUNNING, created.waiting_on
     found = await asyncio.to_thread(facts, stack, root, created)
+    leak_search.collect(found.cluster_id)
     yield found
     assert "nothing is left" in await delete(client.get_workflow_handle(ID, result_type=str))
     assert living.traces(stack, found.cluster_id) == []

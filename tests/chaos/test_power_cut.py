@@ -15,6 +15,7 @@ from deploy.stack import status as stack_status
 from tests.chaos import living
 from tests.chaos.conftest import SERVICES
 from tests.support.clusters import delete, start, status, until_created
+from tests.support.leaks import LeakSearch
 from tests.support.stack import say
 
 SECONDS = 60.0
@@ -49,13 +50,14 @@ def readyz(url: str, authority: Path) -> str:
 
 
 async def test_guests_answer_before_temporal_and_openbao_are_back(
-    stack: Stack, client: Client, tmp_path: Path
+    stack: Stack, client: Client, leak_search: LeakSearch, tmp_path: Path
 ) -> None:
     handle = await start(client, "powerless", provider="local", nodePools=[{"name": "workers", "replicas": 1}])
     created = await until_created(client, handle)
     assert created.phase == Phase.RUNNING, created.waiting_on
     cluster_id = created.cluster_id or ""
     config = living.kubeconfig(stack, "default", "powerless", tmp_path / "config")
+    leak_search.collect(cluster_id, config)
     living.kubectl(config, "create", "configmap", "kept", "--from-literal=day=before")
     machine = stack.state / "machines" / cluster_id / "control-plane-1"
 

@@ -19,6 +19,7 @@ from tests.chaos.known import start_known
 from tests.chaos.lives import HELD, ONE_OF_EACH
 from tests.support.clusters import Handle, delete
 from tests.support.clusters import status as cluster_status
+from tests.support.leaks import LeakSearch
 
 SECONDS = 60.0
 POOLS = [{"name": "workers", "replicas": 1}]
@@ -44,7 +45,7 @@ async def until_running(handle: Handle) -> ClusterStatus:
 
 @pytest.mark.parametrize("service", ["temporal", "openbao"])
 async def test_a_create_survives_the_death_of(
-    service: str, stack: Stack, client: Client, root: Any, tmp_path: Path
+    service: str, stack: Stack, client: Client, *, root: Any, leak_search: LeakSearch, tmp_path: Path
 ) -> None:
     handle, cluster_id = await start_known(client, f"no-{service}", provider="local", nodePools=POOLS)
     async with asyncio.timeout(SECONDS):
@@ -62,5 +63,6 @@ async def test_a_create_survives_the_death_of(
     assert await asyncio.to_thread(outside.in_vault, stack, cluster_id) == HELD
     seen = await asyncio.to_thread(living.see, stack, "default", created.name, cluster_id, tmp_path)
     seen.check()
+    leak_search.collect(cluster_id, tmp_path / f"{created.name}.yaml")
     assert "nothing is left" in await delete(handle)
     assert living.traces(stack, cluster_id) == []

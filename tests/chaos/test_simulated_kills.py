@@ -15,6 +15,7 @@ from deploy.stack import Stack
 from tests.chaos import outside
 from tests.chaos.crashing_worker import Kill
 from tests.chaos.lives import Life, Results, Walk, wanted
+from tests.support.leaks import LeakSearch
 
 LANES = 8
 
@@ -65,14 +66,20 @@ LIVES = [
 
 @pytest.fixture(scope="module")
 async def outcomes(
-    request: pytest.FixtureRequest, stack: Stack, root: Any, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    stack: Stack,
+    root: Any,
+    leak_search: LeakSearch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Results]:
     """What becomes of each life; the world's journal of a cluster is looked at after its end."""
 
     async def nothing(*_: object) -> None:
         return
 
-    async with Walk(stack, root, nothing).running(wanted(request), LANES, tmp_path_factory) as results:
+    async with Walk(stack, root, nothing, leak_search).running(
+        wanted(request), LANES, tmp_path_factory
+    ) as results:
         yield results
 
 

@@ -26,6 +26,7 @@ from tests.chaos.cli import TemporalCli
 from tests.chaos.known import start_known
 from tests.chaos.lanes import lane
 from tests.support.clusters import Handle, delete, start, status, until_created
+from tests.support.leaks import LeakSearch
 
 SECONDS = 60.0
 LOCAL: dict[str, Any] = {"provider": "local", "nodePools": [{"name": "workers", "replicas": 1}]}
@@ -58,13 +59,14 @@ async def until_told(handle: Handle, cli: TemporalCli, *codes: ErrorCode, second
     return told
 
 
-async def goes_on(client: Client, handle: Handle) -> None:
+async def goes_on(client: Client, handle: Handle, leak_search: LeakSearch) -> None:
     """See that a create ends well without anybody asking for it."""
     async with asyncio.timeout(SECONDS):
         created = await until_created(client, handle)
     assert created.phase == Phase.RUNNING, created.waiting_on
     assert created.operation
     assert [step.last_error for step in created.operation.steps if step.last_error] == []
+    leak_search.collect(created.cluster_id or "")
 
 
 async def ends(handle: Handle, stack: Stack, cluster_id: str) -> None:
@@ -79,14 +81,14 @@ def cli(stack: Stack) -> TemporalCli:
     return TemporalCli(stack)
 
 
-async def test_address_taken(stack: Stack, client: Client, cli: TemporalCli) -> None:
+async def test_address_taken(stack: Stack, client: Client, cli: TemporalCli, leak_search: LeakSearch) -> None:
     handle, cluster_id = await start_known(client, "taken", **LOCAL)
     address = str(ip_network(next(candidates(cluster_id)))[11])
     with socket.create_server((address, 6443)):
         told = await until_told(handle, cli, ErrorCode.ADDRESS_IN_USE)
         assert f"{address}:6443" in told.message
         assert f"process {os.getpid()}" in told.message
-    await goes_on(client, handle)
+    await goes_on(client, handle, leak_search)
     await ends(handle, stack, cluster_id)
 
 
@@ -107,18 +109,18 @@ def enlarge(disk: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is small enough to be full")
-async def test_disk_full(stack: Stack, client: Client, cli: TemporalCli) -> None:
+async def test_disk_full(stack: Stack, client: Client, cli: TemporalCli, leak_search: LeakSearch) -> None:
     handle, cluster_id = await start_known(client, "full", **LOCAL)
     folder = stack.state / "machines" / cluster_id
     with tiny_disk(folder):
         told = await until_told(handle, cli, ErrorCode.DISK_FULL)
         assert str(folder) in told.message
         enlarge(folder)
-        await goes_on(client, handle)
+        await goes_on(client, handle, leak_search)
     await ends(handle, stack, cluster_id)
 
 
-async def test_binaries_missing(stack: Stack, tmp_path: Path) -> None:
+async def test_binaries_missing(stack: Stack, leak_search: LeakSearch, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     async with lane(stack, "empty-cache", tmp_path, GIANTNETES_CACHE=str(cache)) as one:
@@ -128,7 +130,7 @@ async def test_binaries_missing(stack: Stack, tmp_path: Path) -> None:
         assert "just binaries" in told.hint
         for found in cache_dir().iterdir():
             (cache / found.name).symlink_to(found)
-        await goes_on(one.client, handle)
+        await goes_on(one.client, handle, leak_search)
         await ends(handle, stack, cluster_id)
 
 
@@ -163,18 +165,22 @@ async def booting(stack: Stack, client: Client, request: pytest.FixtureRequest) 
 
 
 @pytest.mark.usefixtures("sealable")
-async def test_openbao_sealed(stack: Stack, client: Client, cli: TemporalCli, root: Any, booting: Handle) -> None:
+async def test_openbao_sealed(
+    stack: Stack, client: Client, cli: TemporalCli, *, root: Any, booting: Handle, leak_search: LeakSearch
+) -> None:
     try:
         root.sys.seal()
         told = await until_told(booting, cli, ErrorCode.VAULT_SEALED)
         assert "sealed" in told.message
     finally:
         await asyncio.to_thread(restart_openbao, stack)
-    await goes_on(client, booting)
+    await goes_on(client, booting, leak_search)
     assert "nothing is left" in await delete(booting)
 
 
-async def test_openbao_down(stack: Stack, client: Client, cli: TemporalCli, booting: Handle) -> None:
+async def test_openbao_down(
+    stack: Stack, client: Client, cli: TemporalCli, booting: Handle, leak_search: LeakSearch
+) -> None:
     outside.supervisor(stack).stop_group("openbao", kill=True)
     try:
         told = await until_told(booting, cli, ErrorCode.VAULT_UNAVAILABLE)
@@ -187,7 +193,7 @@ async def test_openbao_down(stack: Stack, client: Client, cli: TemporalCli, boot
     finally:
         await asyncio.to_thread(restart_openbao, stack)
     for handle in (booting, unplanned):
-        await goes_on(client, handle)
+        await goes_on(client, handle, leak_search)
         assert "nothing is left" in await delete(handle)
 
 

@@ -1,9 +1,13 @@
 """A guest cluster as people make it: by the temporal CLI, kubectl and g8s, from the files in deploy/examples."""
 
+import asyncio
+import base64
 import json
 import os
 import subprocess
-import sysconfig
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +17,27 @@ import pytest
 from temporalio.client import Client
 
 from api.status import ClusterStatus, Phase
-from deploy.stack import Stack
-from planning.releases import load_releases
+from deploy.stack import Stack, supervisord
+from tests.chaos import living
+from tests.chaos.lanes import namespace
+from tests.e2e.people import (
+    G8S,
+    administrator,
+    attempt,
+    example,
+    kubectl,
+    ready_nodes,
+    run,
+    start_example,
+    temporal,
+    update_example,
+)
 from tests.support.clusters import Handle, until_created
-from tests.support.leaks import collect, leaks
-from tests.support.stack import RELEASE
+from tests.support.leaks import LeakSearch, Needles
+from tests.support.secrets import Kind, Secret
 from tests.support.temporal import temporal_cli
-from workers.worker.wiring import installed
 
-EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
-G8S = Path(sysconfig.get_path("scripts")) / "g8s"
+IDLE_SECONDS = 10
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -36,45 +51,25 @@ class Demo:
     kubeconfig: Path
 
 
-def run(*command: str | Path, ok: bool = True) -> str:
-    """Run a program as a person would and return what it printed."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode == 0) is ok, done.stdout + done.stderr
-    return done.stdout
-
-
-def temporal(stack: Stack, *arguments: str) -> str:
-    """Run the temporal CLI against the stack."""
-    return run(temporal_cli(), *arguments, "--address", stack.temporal_address)
-
-
-def kubectl(kubeconfig: Path, *arguments: str, ok: bool = True) -> str:
-    """Run the release's own kubectl."""
-    return run(installed(load_releases()[RELEASE])["kubectl"], "--kubeconfig", kubeconfig, *arguments, ok=ok)
-
-
 @pytest.fixture(scope="module")
-async def demo(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+async def demo(
+    stack: Stack, client: Client, leak_search: LeakSearch, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Demo]:
     """The demo cluster, started by the temporal CLI."""
-    temporal(
-        stack,
-        *("workflow", "start", "--type", "Cluster", "--task-queue", "clusters"),
-        *("--workflow-id", "cluster/default/demo", "--input-file", str(EXAMPLES / "demo.json")),
-    )
-    handle: Handle = client.get_workflow_handle("cluster/default/demo", result_type=str)
+    handle: Handle = client.get_workflow_handle(start_example(stack, "demo"), result_type=str)
     status = await until_created(client, handle)
     assert status.phase == Phase.RUNNING, status.waiting_on
     kubeconfig = tmp_path_factory.mktemp("kube") / "config"
-    run(G8S, "kubeconfig", "demo", "--group", "giantnetes:cluster-admins", "--break-glass", "--output", kubeconfig)
-    return Demo(handle, status, kubeconfig)
+    await asyncio.to_thread(administrator, "demo", kubeconfig)
+    leak_search.collect(status.cluster_id or "", kubeconfig)
+    yield Demo(handle, status, kubeconfig)
+    await leak_search.check(client)
 
 
 def test_nodes_are_ready(demo: Demo) -> None:
-    nodes = json.loads(kubectl(demo.kubeconfig, "get", "nodes", "-o", "json"))["items"]
+    nodes = ready_nodes(demo.kubeconfig)
     assert len(nodes) == 3
-    for node in nodes:
-        ready = [item["status"] for item in node["status"]["conditions"] if item["type"] == "Ready"]
-        assert ready == ["True"]
+    for node in nodes.values():
         assert node["status"]["addresses"][0]["address"].startswith("127.")
         assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1.37.2"
 
@@ -95,13 +90,7 @@ def test_a_plain_user_may_do_nothing_until_bound(demo: Demo, tmp_path: Path) -> 
 
 def test_privileged_groups_need_a_word(demo: Demo, tmp_path: Path) -> None:
     del demo
-    done = subprocess.run(
-        [str(G8S), "kubeconfig", "demo", "--group", "system:masters", "--output", str(tmp_path / "x")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = attempt(G8S, "kubeconfig", "demo", "--group", "system:masters", "--output", tmp_path / "x")
     assert done.returncode == 1
     assert "break-glass" in done.stderr or "breakGlass" in done.stderr
     assert "Traceback" not in done.stderr
@@ -120,18 +109,12 @@ def test_status_is_told_by_every_door(demo: Demo, stack: Stack) -> None:
 
 def test_an_unsupported_change_is_refused_by_field(demo: Demo, stack: Stack, tmp_path: Path) -> None:
     del demo
-    spec = json.loads((EXAMPLES / "demo.json").read_text())["spec"]
+    spec = example("demo")["spec"]
     change = tmp_path / "change.json"
     change.write_text(json.dumps({"spec": {**spec, "release": "1.36.3-1"}}))
-    done = subprocess.run(
-        [
-            *(temporal_cli(), "workflow", "update", "execute", "--workflow-id", "cluster/default/demo"),
-            *("--name", "apply", "--input-file", str(change), "--address", stack.temporal_address),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = attempt(
+        *(temporal_cli(), "workflow", "update", "execute", "--workflow-id", "cluster/default/demo"),
+        *("--name", "apply", "--input-file", change, "--address", stack.temporal_address),
     )
     assert done.returncode != 0
     assert "spec.release" in done.stdout + done.stderr
@@ -144,15 +127,88 @@ def test_nothing_is_left_over_and_logs_are_there(demo: Demo) -> None:
     run(G8S, "leftovers")
 
 
-async def test_no_secret_leaks_and_a_planted_one_is_found(demo: Demo, stack: Stack, client: Client) -> None:
+async def test_no_secret_leaks(demo: Demo, client: Client, leak_search: LeakSearch) -> None:
     del demo
-    assert await leaks(stack.state, client) == []
+    await leak_search.check(client)
+
+
+def one_of_each(search: LeakSearch) -> dict[Kind, Secret]:
+    """Return one secret of each kind."""
+    return {secret.kind: secret for secret in search.secrets}
+
+
+async def test_a_leak_into_a_log_is_found_whatever_it_is(
+    demo: Demo, stack: Stack, client: Client, leak_search: LeakSearch
+) -> None:
+    del demo
     planted = stack.logs / "planted.log"
-    planted.write_text(collect(stack.state)[0].text)
+    secrets = one_of_each(leak_search)
+    assert secrets.keys() == set(Kind)
+    for written in (bytes, bytes.hex, base64.b64encode):
+        planted.write_bytes(b"\n".join(_text(written(secret.values[-1])) for secret in secrets.values()))
+        try:
+            found = await leak_search.leaks(client)
+        finally:
+            planted.unlink()
+        assert {f"{secret} in file logs/planted.log" for secret in secrets.values()} <= set(found)
+        assert all(line.endswith(" in file logs/planted.log") for line in found)
+
+
+def _text(written: bytes | str) -> bytes:
+    return written if isinstance(written, bytes) else written.encode()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644], ids=["private", "world-readable"])
+async def test_a_leak_into_a_file_is_found_if_others_may_read_it(
+    demo: Demo, stack: Stack, client: Client, leak_search: LeakSearch, mode: int
+) -> None:
+    del demo
+    secret = one_of_each(leak_search)[Kind.LOGIN]
+    planted = stack.state / "planted"
+    planted.write_bytes(secret.values[0])
+    planted.chmod(mode)
     try:
-        assert len(await leaks(stack.state, client)) == 1
+        found = await leak_search.leaks(client)
     finally:
         planted.unlink()
+    assert found == ([f"{secret} in file planted"] if mode & 0o004 else [])
+
+
+@contextmanager
+def running_with(argument: str, stack: Stack) -> Iterator[int]:
+    """Run a process with an argument, as if the stack's supervisord had started it."""
+    command = [sys.executable, "-c", "input()", argument]
+    environment = {supervisord.MARKER: str(stack.state)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+        yield process.pid
+
+
+async def test_a_leak_into_arguments_is_found(
+    demo: Demo, stack: Stack, client: Client, leak_search: LeakSearch
+) -> None:
+    del demo
+    secret = one_of_each(leak_search)[Kind.LOGIN]
+    with running_with(secret.values[0].decode(), stack) as pid:
+        assert await leak_search.leaks(client) == [f"{secret} in arguments of process {pid}"]
+
+
+async def test_a_leak_into_a_history_is_found(demo: Demo, stack: Stack, leak_search: LeakSearch) -> None:
+    """In a namespace of its own, because a history stays."""
+    del demo
+    planted = await namespace(stack, "planted")
+    secret = one_of_each(leak_search)[Kind.RECOVERY_KEY]
+    raw, encoded = secret.values[0].decode(), base64.b64encode(secret.values[1]).decode()
+    for name, value in (("raw", raw), ("json", json.dumps({"key": raw})), ("base64", encoded)):
+        await planted.start_workflow("Nobody", {"note": f"x{value}"}, id=name, task_queue="nobody")
+    expected = {f"{secret} in history {name}" for name in ("raw", "json", "base64")}
+    assert set(await leak_search.leaks(planted)) == expected
+
+
+def test_a_token_that_nobody_collected_is_found(leak_search: LeakSearch) -> None:
+    tokens = [secret for secret in leak_search.secrets if secret.kind is Kind.VAULT_TOKEN]
+    assert Needles([]).search("log", b'{"token": "' + tokens[0].values[0] + b'"}') == [
+        f"{Kind.VAULT_TOKEN} in log"
+    ]
 
 
 async def test_the_worker_idles(demo: Demo, stack: Stack) -> None:
@@ -172,14 +228,7 @@ def _is_worker(process: Any, stack: Stack) -> bool:
 
 
 async def test_deletes_by_the_cli_and_leaves_nothing(demo: Demo, stack: Stack) -> None:
-    temporal(
-        stack,
-        *("workflow", "update", "execute", "--workflow-id", "cluster/default/demo"),
-        *("--name", "delete", "--input", '{"reason": "end of the test"}'),
-    )
+    assert "will be deleted" in update_example(stack, demo.handle.id, "delete")
     assert "nothing is left" in await demo.handle.result()
-    cluster_id = demo.status.cluster_id or ""
-    assert not list((stack.state / "machines").glob(f"{cluster_id}*"))
-    folder = str(stack.state / "machines" / cluster_id)
-    assert not [p.pid for p in psutil.process_iter(["cmdline"]) if folder in " ".join(p.info["cmdline"] or [])]
+    assert living.traces(stack, demo.status.cluster_id or "") == []
     run(G8S, "leftovers")

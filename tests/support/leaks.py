@@ -1,80 +1,95 @@
 """Looks for secrets where none may be: histories, logs, process arguments, world-readable files.
 
-Secrets are collected where they rightly live (machines' state, Vault's key store, login files); each is
-searched for raw, in base64 (at any alignment) and as JSON would escape it.
+Secrets are collected while what they belong to lives, and kept, so that the histories of what is gone are
+searched for them too.
 """
 
 import base64
 import json
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
+import hvac
 import psutil
 from google.protobuf.json_format import MessageToDict
 from temporalio.client import Client
 
-PEM_BODY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+?)-----END")
-MIN_LENGTH = 16
+from deploy.stack import Stack, supervisord
+from tests.support.secrets import Kind, Secret, in_kubeconfig, of_cluster, of_stack
+
+Place = tuple[str, bytes]
+"""What may be printed about a place, and what is there."""
+
+GRAM = 8
+SHAPES = {
+    Kind.VAULT_TOKEN: re.compile(rb"\bs\.[A-Za-z0-9]{24}\b"),
+    Kind.POD_TOKEN: re.compile(rb"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}"),
+}
+"""What tokens look like: those that a worker holds in memory alone can't be collected."""
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A secret by a name that may be printed, and its characters."""
+class Needles:
+    """Secrets, made ready to be found: each in every form, by the groups of 8 bytes that are in it.
 
-    name: str
-    text: str
+    A form of 15 bytes or more holds, wherever it begins, one of the groups that a place falls into. So each place
+    is walked through once, however many secrets there are, and only what may be there is searched for.
+    """
 
-    def forms(self) -> list[bytes]:
-        """Return what to search for."""
-        raw = self.text.encode()
-        escaped = json.dumps(self.text)[1:-1].encode()
-        return [raw, escaped, *_base64_forms(raw), *_base64_forms(escaped)]
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        """Note every group of every form."""
+        self._grams: dict[bytes, set[tuple[Secret, bytes]]] = {}
+        for secret in secrets:
+            for form in secret.forms():
+                assert len(form) >= 2 * GRAM - 1, f"{secret} is too short to be found"
+                for start in range(len(form) - GRAM + 1):
+                    self._grams.setdefault(form[start : start + GRAM], set()).add((secret, form))
 
-
-def _base64_forms(raw: bytes) -> list[bytes]:
-    """Return the characters that are the same whatever stands before and after, for the three alignments."""
-    forms = []
-    for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw)
-        start = 0 if shift == 0 else 4
-        forms.append(encoded[start : len(encoded) - 4].rstrip(b"="))
-    return forms
-
-
-def secrets_in_pem(name: str, text: str) -> list[Secret]:
-    """Return each private key in a text by 40 characters of its second line, which no line break divides."""
-    bodies = [match.split() for match in PEM_BODY.findall(text)]
-    return [Secret(name, (lines[1] if len(lines) > 1 else lines[0])[:40]) for lines in bodies]
+    def search(self, place: str, data: bytes) -> list[str]:
+        """Return one line for each secret, and for each kind of token, found in a place."""
+        groups = {data[start : start + GRAM] for start in range(0, len(data), GRAM)}
+        suspects = {found for group in groups & self._grams.keys() for found in self._grams[group]}
+        lines = {f"{secret} in {place}" for secret, form in suspects if form in data}
+        lines |= {f"{kind} in {place}" for kind, shape in SHAPES.items() if shape.search(data)}
+        return sorted(lines)
 
 
-def collect(state: Path) -> list[Secret]:
-    """Return all secrets below a stack's state folder: private keys, login files, seal and recovery keys."""
-    found: list[Secret] = []
-    for path in (path for path in state.rglob("*") if path.is_file() and path.stat().st_size < 1_000_000):
-        name = str(path.relative_to(state))
-        data = path.read_bytes()
-        text = data.decode(errors="ignore")
-        if "temporal/" in name or "/log/" in name or name.startswith("logs/"):
-            continue
-        found += secrets_in_pem(name, text)
-        if "approles" in name:
-            found += [Secret(name, value) for key, value in json.loads(text).items() if key == "secret_id"]
-        if re.search(r"(seal|recovery)[^/]*$", name) and MIN_LENGTH <= len(data.strip()) <= 200:
-            found += [Secret(name, text.strip())] if text.isprintable() or text.strip().isprintable() else []
-        found += [Secret(name, value) for value in re.findall(r"^\s*secret: (\S{16,})$", text, re.MULTILINE)]
-    return list({secret.text: secret for secret in found}.values())
+class LeakSearch:
+    """Collects the secrets of a stack, and looks for them; ``vault`` has a root token."""
+
+    def __init__(self, stack: Stack, vault: hvac.Client) -> None:
+        """Collect those of the stack itself."""
+        self._stack = stack
+        self._vault = vault
+        self.secrets = set(of_stack(stack, vault))
+        self.clusters: set[str] = set()
+
+    def collect(self, cluster_id: str, *kubeconfigs: Path) -> None:
+        """Collect the secrets of a living cluster, and of those who may use it."""
+        self.clusters.add(cluster_id)
+        self.secrets |= set(of_cluster(self._stack, self._vault, cluster_id))
+        self.secrets |= {secret for path in kubeconfigs for secret in in_kubeconfig(path)}
+
+    async def leaks(self, *clients: Client) -> list[str]:
+        """Return every leak, one line each; the histories are those of the namespaces of ``clients``."""
+        told = [place for client in clients for place in await histories(client)]
+        assert told, "there is no history to search"
+        needles = Needles(self.secrets)
+        places = [*told, *processes(self._stack), *files(self._stack.state)]
+        return [line for place, data in places for line in needles.search(place, data)]
+
+    async def check(self, *clients: Client, kinds: Set[Kind] = frozenset(Kind)) -> None:
+        """See that there is no leak, after having seen that there was something of these kinds to look for."""
+        assert kinds <= {secret.kind for secret in self.secrets}
+        for kind, shape in SHAPES.items():
+            values = [value for secret in self.secrets if secret.kind is kind for value in secret.values]
+            assert [value for value in values if not shape.search(value)] == []
+        assert await self.leaks(*clients) == []
 
 
-def search(secrets: list[Secret], place: str, data: bytes) -> list[str]:
-    """Return one line for each secret found in a place's bytes."""
-    return [f"{secret.name} in {place}" for secret in secrets if any(form in data for form in secret.forms())]
-
-
-async def histories(client: Client) -> list[tuple[str, bytes]]:
-    """Return every history of the namespace, as JSON with the payloads' bytes decoded beside it."""
+async def histories(client: Client) -> list[Place]:
+    """Return every history of a namespace, as JSON with the payloads' bytes decoded beside it."""
     found = []
     async for execution in client.list_workflows():
         handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
@@ -95,31 +110,30 @@ def _payloads(node: object) -> Iterator[str]:
             yield from _payloads(value)
 
 
-def processes(state: Path) -> list[tuple[str, bytes]]:
-    """Return the arguments of every process that belongs to a state folder."""
+def processes(stack: Stack) -> list[Place]:
+    """Return the arguments of every process of a stack, guest machines' among them."""
     found = []
-    for process in psutil.process_iter(["cmdline", "pid"]):
-        arguments = "\0".join(process.info["cmdline"] or [])
-        if str(state) in arguments:
-            found.append((f"arguments of process {process.info['pid']}", arguments.encode()))
+    for process in supervisord.marked(stack):
+        try:
+            arguments = "\0".join(process.cmdline()).encode()
+        except psutil.NoSuchProcess:
+            continue
+        found.append((f"arguments of process {process.pid}", arguments))
     return found
 
 
-def files(state: Path) -> list[tuple[str, bytes]]:
-    """Return logs, and every file that others may read: by its own mode and that of all folders above it."""
+def files(state: Path) -> list[Place]:
+    """Return logs, and every file that others could read if they could enter the state folder."""
     found = []
     for path in (path for path in state.rglob("*") if path.is_file()):
         name = str(path.relative_to(state))
-        is_log = "/log/" in name or name.startswith("logs/")
-        if is_log or path.stat().st_mode & stat.S_IROTH:
+        if "/log/" in name or name.startswith("logs/") or _for_others(path, state):
             found.append((f"file {name}", path.read_bytes()))
     return found
 
 
-async def leaks(state: Path, client: Client) -> list[str]:
-    """Return every leak of a stack, one line each; raises ``AssertionError`` when there is nothing to look for."""
-    secrets = collect(state)
-    places = [*await histories(client), *processes(state), *files(state)]
-    assert secrets, "no secrets collected: the search would prove nothing"
-    assert places, "no places to search"
-    return [line for place, data in places for line in search(secrets, place, data)]
+def _for_others(path: Path, state: Path) -> bool:
+    between = path.parents[: len(path.relative_to(state).parts) - 1]
+    return bool(path.stat().st_mode & stat.S_IROTH) and all(
+        folder.stat().st_mode & stat.S_IXOTH for folder in between
+    )

@@ -3,6 +3,8 @@
 import sysconfig
 from pathlib import Path
 
+from temporalio.api.workflowservice.v1 import ListNamespacesRequest
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.converter import data_converter
@@ -25,6 +27,18 @@ async def start_server(*arguments: str) -> WorkflowEnvironment:
         dev_server_existing_path=temporal_cli(),
         dev_server_extra_args=list(arguments),
     )
+
+
+async def every_namespace(client: Client) -> list[Client]:
+    """Return a client for each namespace of a server but Temporal's own."""
+    found = await client.workflow_service.list_namespaces(ListNamespacesRequest(page_size=100))
+    names = [namespace.namespace_info.name for namespace in found.namespaces]
+    address = client.service_client.config.target_host
+    return [
+        await Client.connect(address, namespace=name, data_converter=data_converter)
+        for name in names
+        if name != "temporal-system"
+    ]
 
 
 async def start_skipping_server() -> WorkflowEnvironment:

@@ -1,5 +1,6 @@
 """One cluster for all tests of the matrix, made and deleted by the project itself."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -9,16 +10,24 @@ from api.status import ClusterStatus, Phase
 from deploy.stack import Stack
 from tests.e2e.matrix.credentials import Credential
 from tests.e2e.matrix.subject import SPEC, Subject, all_credentials, subject_of
+from tests.e2e.people import administrator
 from tests.support.clusters import Handle, delete, start, until_created
+from tests.support.leaks import LeakSearch
 
 
 @pytest.fixture(scope="package")
-async def handle(client: Client) -> AsyncIterator[Handle]:
+async def handle(
+    client: Client, leak_search: LeakSearch, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Handle]:
     """The cluster's workflow; the cluster is Running."""
     handle = await start(client, "matrix", **SPEC)
     status = await until_created(client, handle)
     assert status.phase == Phase.RUNNING, status.waiting_on
+    kubeconfig = tmp_path_factory.mktemp("kube") / "config"
+    await asyncio.to_thread(administrator, "matrix", kubeconfig)
+    leak_search.collect(status.cluster_id or "", kubeconfig)
     yield handle
+    await leak_search.check(client)
     await delete(handle)
 
 
