@@ -127,6 +127,13 @@ def test_nothing_is_left_over_and_logs_are_there(demo: Demo) -> None:
     run(G8S, "leftovers")
 
 
+def test_the_other_examples_work_as_written(demo: Demo, stack: Stack) -> None:
+    assert "nothing to change" in update_example(stack, demo.handle.id, "apply")
+    for name in ("pause", "resume", "retry"):
+        update_example(stack, demo.handle.id, name)
+    assert "Running" in run(G8S, "status", "demo")
+
+
 async def test_no_secret_leaks(demo: Demo, client: Client, leak_search: LeakSearch) -> None:
     del demo
     await leak_search.check(client)
