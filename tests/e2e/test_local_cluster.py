@@ -3,22 +3,25 @@
 import asyncio
 import base64
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+import requests
 from temporalio.client import Client
 
+from activities.simulated.faults import Faults
+from api.errors import ErrorCode
 from api.status import ClusterStatus, Phase
+from contracts.workflows import CREATE_CLUSTER
 from deploy.stack import Stack, supervisord
-from tests.chaos import living
+from deploy.stack import status as stack_status
+from tests.chaos import living, outside
 from tests.chaos.lanes import namespace
 from tests.e2e.people import (
     G8S,
@@ -32,7 +35,8 @@ from tests.e2e.people import (
     temporal,
     update_example,
 )
-from tests.support.clusters import Handle, until_created
+from tests.support.clusters import Handle, delete, start, until_created
+from tests.support.clusters import status as cluster_status
 from tests.support.leaks import LeakSearch, Needles
 from tests.support.secrets import Kind, Secret
 from tests.support.temporal import temporal_cli
@@ -218,20 +222,57 @@ def test_a_token_that_nobody_collected_is_found(leak_search: LeakSearch) -> None
     ]
 
 
-async def test_the_worker_idles(demo: Demo, stack: Stack) -> None:
+@pytest.fixture(scope="module")
+async def faulty(stack: Stack, client: Client) -> AsyncIterator[Handle]:
+    """A simulated cluster, one of whose steps had failed once before it succeeded."""
+    Faults(outside.simulated(stack).world.path).fail("ensure_machine")
+    handle = await start(client, "faulty")
+    created = await until_created(client, handle)
+    assert created.phase == Phase.RUNNING, created.waiting_on
+    yield handle
+    await delete(handle)
+
+
+def test_metrics_count_temporal_s_and_failed_steps(faulty: Handle, stack: Stack) -> None:
+    del faulty
+    found = requests.get(f"http://{stack.metrics_address}/metrics", timeout=5).text.splitlines()
+    assert [line for line in found if line.startswith("temporal_activity_task_received_total{")]
+    failures = [line for line in found if line.startswith("giantnetes_step_failures_total{")]
+    [failure] = [line for line in failures if f'code="{ErrorCode.PROVIDER_UNAVAILABLE}"' in line]
+    assert float(failure.rpartition(" ")[2]) >= 1
+
+
+def test_the_worker_s_log_says_what_each_line_is_about(faulty: Handle, stack: Stack) -> None:
+    lines = [json.loads(line) for line in (stack.logs / "worker.log").read_text().splitlines()]
+    about = [line for line in lines if line.get("workflow_id") == f"{faulty.id}/create"]
+    assert about
+    for line in about:
+        assert {"cluster", "cluster_id", "operation", "step", "attempt"} <= line.keys()
+        assert (line["cluster"], line["operation"]) == ("faulty", CREATE_CLUSTER)
+    failed = [line for line in about if line["event"] == "step failed"]
+    assert [(line["attempt"], line["code"], line["level"]) for line in failed] == [
+        (1, ErrorCode.PROVIDER_UNAVAILABLE, "warning")
+    ]
+    again = {"step": failed[0]["step"], "attempt": 2, "event": "step done"}
+    assert [line for line in about if again.items() <= line.items()]
+
+
+async def test_the_worker_idles_beside_five_clusters(
+    demo: Demo, faulty: Handle, stack: Stack, client: Client
+) -> None:
     """At most 1 % of a core; measured over ten seconds, in which nobody asks for anything."""
-    del demo
-    worker = next(p for p in psutil.process_iter(["cmdline"]) if _is_worker(p, stack))
+    more = [await start(client, f"idle-{number}") for number in range(3)]
+    for handle in more:
+        await until_created(client, handle)
+    alive = [await cluster_status(handle) for handle in (demo.handle, faulty, *more)]
+    assert [found.phase for found in alive] == [Phase.RUNNING] * 5
+    worker = psutil.Process(next(found.pid for found in stack_status() if found.name == "worker"))
     before = worker.cpu_times()
-    psutil.cpu_percent(interval=10)
+    psutil.cpu_percent(interval=IDLE_SECONDS)
     after = worker.cpu_times()
-    assert (after.user + after.system - before.user - before.system) / 10 < 0.01
-
-
-def _is_worker(process: Any, stack: Stack) -> bool:
-    if process.info["cmdline"] is None or "workers.worker" not in process.info["cmdline"]:
-        return False
-    return process.environ().get("GIANTNETES_STATE") == str(stack.state) or os.getpid() == process.pid
+    assert (after.user + after.system - before.user - before.system) / IDLE_SECONDS < 0.01
+    for handle in more:
+        await delete(handle)
 
 
 async def test_deletes_by_the_cli_and_leaves_nothing(demo: Demo, stack: Stack) -> None:
