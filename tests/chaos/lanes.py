@@ -45,11 +45,14 @@ class Lane:
         """What the lane's workers have logged."""
         return (self.folder / "worker.log").read_text()
 
-    async def start_worker(self) -> None:
-        """Start the worker; what it has to do waits for it, so nobody else needs to."""
+    async def start_worker(self, *before: str) -> None:
+        """Start the worker; what it has to do waits for it, so nobody else needs to.
+
+        ``before`` stands in front of its command: a program that becomes it.
+        """
         with (self.folder / "worker.log").open("ab") as log:
             self._worker = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.chaos.crashing_worker", str(self._plan)),
+                *(*before, sys.executable, "-m", "tests.chaos.crashing_worker", str(self._plan)),
                 env=self._environment,
                 cwd=PROJECT,
                 stdin=asyncio.subprocess.DEVNULL,
