@@ -152,14 +152,16 @@ class ClusterWorkflow:
             self._refuse_if_nothing_was_made()
 
     def _refuse_if_nothing_was_made(self) -> None:
-        """Fail the run when not even the claim was granted: there is nothing to retry or to delete."""
+        """Fail the run when not even the claim was granted: there is nothing to retry or to delete.
+
+        A name whose deletion was begun and forgotten has something to delete: the run waits for that.
+        """
         operation = self._entity.operation
-        if (
-            operation
-            and operation.last_error
-            and all(step.state is not StepState.DONE for step in operation.steps)
-        ):
-            raise refusal(ErrorCode(operation.last_error.code), operation.last_error.message)
+        error = operation.last_error if operation else None
+        if not operation or not error or error.code == ErrorCode.CLUSTER_DELETED:
+            return
+        if all(step.state is not StepState.DONE for step in operation.steps):
+            raise refusal(ErrorCode(error.code), error.message)
 
     async def _delete(self) -> str:
         self._enter(Phase.DELETING)

@@ -12,6 +12,10 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 from api.errors import ERRORS, ErrorCode
 from api.status import ErrorStatus
 
+LENGTH = 300
+REFUSAL_LENGTH = 3000
+"""A refusal is told once, and names every faulty field; other errors are told again with every attempt."""
+
 
 def error_status(error: BaseException) -> ErrorStatus:
     """Describe the failure of an activity or a child workflow in one line, with what to do next."""
@@ -40,7 +44,10 @@ def _application(error: ApplicationError) -> ErrorStatus:
         code = ErrorCode.INTERNAL
     known = ERRORS[code]
     return ErrorStatus(
-        code=code, message=_one_line(error.message), retryable=not error.non_retryable, hint=known.hint
+        code=code,
+        message=_one_line(error.message, REFUSAL_LENGTH if error.non_retryable else LENGTH),
+        retryable=not error.non_retryable,
+        hint=known.hint,
     )
 
 
@@ -58,5 +65,5 @@ def _timeout(error: BaseException, cause: TemporalTimeoutError) -> ErrorStatus:
     return ErrorStatus(code=ErrorCode.INTERNAL, message=message, retryable=True, hint=hint)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
+def _one_line(text: str, length: int = LENGTH) -> str:
+    return " ".join(text.split())[:length]

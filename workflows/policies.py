@@ -22,7 +22,8 @@ _DEFAULT = timedelta(seconds=30)
 # Longer than what an activity itself waits for, a lock or a command: it has the better words for what is late.
 _LONGER = {
     names.BOOT_MACHINE: timedelta(minutes=5),
-    names.INSTALL_MACHINE: timedelta(minutes=3),
+    names.INSTALL_MACHINE: timedelta(minutes=4),
+    names.ENSURE_ENDPOINT: timedelta(minutes=1),
     names.DELETE_MACHINES: timedelta(minutes=5),
     names.AWAIT_API: timedelta(minutes=3),
     names.AWAIT_NODES: timedelta(minutes=3),

@@ -40,7 +40,7 @@ class Inventory:
         """Use the login of ``registry``."""
         self._records = registry
 
-    def specs_beside(self, namespace: str, name: str) -> list[Holding]:
+    def registered(self, namespace: str, name: str) -> list[Holding]:
         """Return what each registered cluster holds of its owner's quota; the one of this name is marked."""
         own = registry_path(namespace, name)
         found = gather([partial(self._holding, path, own=path == own) for path in self._paths()])

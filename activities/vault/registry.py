@@ -287,8 +287,8 @@ def _check_adoptable(entry: RegistryEntry, cluster: ClusterContext) -> None:
     if entry.deleting_at is not None:
         raise StepError(
             ErrorCode.CLUSTER_DELETED,
-            f"cluster {entry.cluster_id}, which {name} stands for, is being deleted: send `delete` with the start "
-            "(temporal workflow execute-update-with-start), wait for its end, then start again",
+            f"cluster {entry.cluster_id}, which {name} stands for, is being deleted: send `delete`, "
+            "wait for its end, then start again",
         )
     fields = unsupported_changes(_registered_spec(entry, name), cluster.spec)
     if fields:

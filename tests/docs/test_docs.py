@@ -186,7 +186,7 @@ def test_the_numbers_are_the_code_s() -> None:
     assert (THREADS, HEARTBEAT_SECONDS, policies.HEARTBEAT_TIMEOUT.seconds, HANDOVER.seconds) == (32, 1, 5, 2)
     assert (policies.QUEUE_TIMEOUT.seconds, policies.LOST_REQUEST.seconds) == (120, 1)
     assert [policies.backoff(attempt).total_seconds() for attempt in (1, 2, 8, 20, 21)] == [0.5, 1, 60, 60, 300]
-    seconds = [30, 180, 300, 300, 180, 180, 180]
+    seconds = [30, 240, 300, 300, 180, 180, 180]
     names = (activities.CLAIM, activities.INSTALL_MACHINE, activities.BOOT_MACHINE, activities.DELETE_MACHINES)
     waiting = (activities.AWAIT_API, activities.AWAIT_NODES, activities.VERIFY_CLUSTER)
     assert [policies.start_to_close(name).seconds for name in (*names, *waiting)] == seconds

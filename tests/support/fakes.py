@@ -54,6 +54,7 @@ class Script:
         self.calls: list[str] = []
         self.failures: Counter[str] = Counter()
         self.fatal: set[str] = set()
+        self.fatal_code = ErrorCode.QUOTA_EXCEEDED
         self.gates: dict[str, asyncio.Event] = {}
         self.stubborn: set[str] = set()
         self.left: list[Leftover] = []
@@ -89,7 +90,7 @@ class Script:
             self.failures[name] -= 1
             raise ApplicationError(f"{name} failed", type=ErrorCode.VAULT_UNAVAILABLE)
         if name in self.fatal:
-            raise ApplicationError(f"{name} is impossible", type=ErrorCode.QUOTA_EXCEEDED, non_retryable=True)
+            raise ApplicationError(f"{name} is impossible", type=self.fatal_code, non_retryable=True)
 
 
 def fake_activities(script: Script) -> list[Callable[..., Any]]:

@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from api.errors import ErrorCode
 from api.status import Phase
 from contracts import activities as names
 from contracts import queues
@@ -193,6 +194,15 @@ async def test_a_refused_claim_fails_the_run(clusters: Clusters) -> None:
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
     assert "impossible" in str(failure.value.cause)
+
+
+async def test_a_deletion_that_was_forgotten_can_be_ended(clusters: Clusters) -> None:
+    clusters.script.fatal, clusters.script.fatal_code = {names.CLAIM}, ErrorCode.CLUSTER_DELETED
+    handle = await clusters.start("half-deleted")
+    status = await clusters.until(handle, lambda status: status.phase == Phase.FAILED)
+    assert "ClusterDeleted" in status.waiting_on
+    await clusters.send(handle, "delete")
+    assert "nothing is left" in await handle.result()
 
 
 async def test_unsupported_change_is_refused_by_field(clusters: Clusters) -> None:

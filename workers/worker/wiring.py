@@ -27,7 +27,7 @@ def all_queues(settings: Settings) -> list[Queue]:
     simulated = SimulatedProvider(settings.state / "simulated" / "world.db")
     return [
         workflow_queue(),
-        Queue(queues.planning(site), [Planner(settings.quotas, inventory(vault).specs_beside).plan_operation]),
+        Queue(queues.planning(site), [Planner(settings.quotas, inventory(vault).registered).plan_operation]),
         Queue(queues.vault(site), vault_activities(vault)),
         Queue(queues.kubernetes(site, "local"), guest_activities(worker_identities(vault))),
         Queue(queues.provider(site, "local"), machine_activities(_local_provider(settings.state))),

@@ -23,11 +23,11 @@ def test_lists_what_lives_beside_a_name(bao: OpenBao, vault: Vault) -> None:
     first, second = new_cluster(owner="counted"), new_cluster(owner="counted")
     for cluster in (first, second):
         vault.run(names.CLAIM, ClaimRequest(cluster=cluster), Claims)
-    found = inventory(bao.settings).specs_beside("default", first.name)
+    found = inventory(bao.settings).registered("default", first.name)
     counted = sorted((holding for holding in found if holding.owner == "counted"), key=lambda found: found.own)
     assert counted == [Holding("counted", 3), Holding("counted", 3, own=True)]
     vault.do(names.RELEASE_CLAIMS, VaultCleanup(cluster=reference(second)))
-    found = inventory(bao.settings).specs_beside("default", first.name)
+    found = inventory(bao.settings).registered("default", first.name)
     assert [holding for holding in found if holding.owner == "counted"] == [Holding("counted", 3, own=True)]
 
 
