@@ -211,6 +211,9 @@ async def test_a_leak_into_a_history_is_found(demo: Demo, stack: Stack, leak_sea
     raw, encoded = secret.values[0].decode(), base64.b64encode(secret.values[1]).decode()
     for name, value in (("raw", raw), ("json", json.dumps({"key": raw})), ("base64", encoded)):
         await planted.start_workflow("Nobody", {"note": f"x{value}"}, id=name, task_queue="nobody")
+    # Runs are listed a moment after they have started.
+    while (await planted.count_workflows()).count < 3:
+        await asyncio.sleep(0.05)
     expected = {f"{secret} in history {name}" for name in ("raw", "json", "base64")}
     assert set(await leak_search.leaks(planted)) == expected
 
