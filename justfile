@@ -63,7 +63,7 @@ binaries *releases:
 # Run all tests in two processes, or those that pytest is told, as `just test tests/api -k network`
 [group('develop')]
 test *arguments: binaries
-    @uv run --frozen pytest --numprocesses 2 --dist loadgroup "$@"
+    @uv run --frozen pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder "$@"
 
 # Run the static checks: lint, format, types, imports, lock file and generated files
 [group('develop')]

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.chaos import table
 from tests.support.temporal import start_server, start_skipping_server
@@ -26,12 +26,18 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests of a folder, as they share what takes long to start."""
-    tests = Path(__file__).parent
-    for item in items:
-        parts = item.path.parent.relative_to(tests).parts
-        item.add_marker(pytest.mark.xdist_group("/".join(parts[: 2 if parts[:1] == ("activities",) else 1])))
+class ByFolder(LoadScopeScheduling):
+    """Lets one process run all tests of a folder, in their order, as they share what takes long to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folders = nodeid.partition("::")[0].split("/")[1:-1]
+        return "/".join(folders[: 2 if folders[:1] == ["activities"] else 1])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    """Choose how tests are given to processes, if there are several."""
+    return ByFolder(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

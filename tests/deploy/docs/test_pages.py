@@ -30,6 +30,6 @@ def test_every_certificate_is_presented_somewhere() -> None:
 
 def test_the_lifetimes_that_the_text_tells() -> None:
     assert (ROOT_TTL, BACKDATED) == ("87600h", "1h")
-    assert SHORT_TTL_SECONDS == {"admin": 3600, "etcd-healthcheck-client": 3600, "super-admin": 600}
+    assert SHORT_TTL_SECONDS == {"admin": 600, "etcd-healthcheck-client": 600, "super-admin": 600}
     assert (MIN_TTL_SECONDS, USER_TTL_SECONDS) == (60, 3600)
     assert CertificatesSpec().leaf_ttl_hours == CertificatesSpec.model_fields["leaf_ttl_hours"].default == 30 * 24
