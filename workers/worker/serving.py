@@ -8,6 +8,7 @@ from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from contracts import queues
 from workflows.cluster import ClusterWorkflow
@@ -30,6 +31,9 @@ HANDOVER = timedelta(seconds=2)
 
 A killed worker's workflows stand still that long. One that is only busy costs a replay.
 """
+
+RESTRICTIONS = SandboxRestrictions.default.with_passthrough_modules("api", "contracts")
+"""Each run imports workflow code anew, so that it shares no state. Models have none, and take long to build."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -
         task_queue=queue.name,
         workflows=list(queue.workflows),
         activities=list(queue.activities),
+        workflow_runner=SandboxedWorkflowRunner(restrictions=RESTRICTIONS),
         activity_executor=threads,
         max_concurrent_activities=THREADS if threads else None,
         interceptors=[*interceptors, FittingMessages()],
