@@ -26,7 +26,7 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
-class ByFolder(LoadScopeScheduling):
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
     """Lets one process run all tests of a folder, in their order, as they share what takes long to start."""
 
     def _split_scope(self, nodeid: str) -> str:

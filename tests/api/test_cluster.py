@@ -109,7 +109,8 @@ def test_what_an_apply_leaves_out_is_no_change(applied: dict[str, Any], changed:
     if "nodePools" not in applied:
         del document["nodePools"]
     wanted = ClusterSpec.model_validate_json(json.dumps(document))
-    assert unsupported_changes(cluster(**RICH).spec, wanted) == changed
+    rich: dict[str, Any] = RICH
+    assert unsupported_changes(cluster(**rich).spec, wanted) == changed
 
 
 @given(

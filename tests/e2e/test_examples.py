@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import Client
 
 from api.status import ClusterStatus, Phase
-from deploy.binaries import ensure
+from deploy.binaries import ensure, release_parts
 from deploy.stack import Stack
 from planning.releases import load_releases
 from tests.chaos import living
@@ -21,7 +21,6 @@ from tests.e2e.people import example, kubectl, ready_nodes, start_example, tempo
 from tests.support.clusters import Handle, status, until_created
 from tests.support.leaks import LeakSearch
 from tests.support.stack import say
-from workers.worker.wiring import release_parts
 
 EXAMPLES = ("three-control-planes", "platform")
 """Those but demo.json, which test_local_cluster.py uses."""

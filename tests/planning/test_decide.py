@@ -1,5 +1,7 @@
 """What needs a look-up before anything is made."""
 
+from typing import Any
+
 import pytest
 
 from api.errors import ErrorCode
@@ -11,7 +13,7 @@ from planning.releases import load_releases
 from tests.support.resources import cluster
 
 
-def request(**spec: object) -> PlanRequest:
+def request(**spec: Any) -> PlanRequest:
     """Return a request about a cluster with this spec."""
     return PlanRequest(namespace="default", name="demo", cluster_id="c1", spec=cluster(**spec).spec)
 

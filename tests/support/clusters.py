@@ -50,7 +50,8 @@ async def until_idle(handle: Handle) -> ClusterStatus:
 
 async def status(handle: Handle) -> ClusterStatus:
     """Ask for the status."""
-    return await handle.query("status", result_type=ClusterStatus)
+    found: ClusterStatus = await handle.query("status", result_type=ClusterStatus)
+    return found
 
 
 async def delete(handle: Handle) -> str:

@@ -9,13 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.binaries import ensure
+from deploy.binaries import ensure, release_parts
 from deploy.stack import Ports, Stack, down, layout, services, up
 from deploy.stack.files import write_private
 from deploy.stack.model import description
 from deploy.stack.ports import FALLBACK, is_free
 from planning.releases import load_releases
-from workers.worker.wiring import release_parts
 
 RELEASE = "1.37.2-1"
 

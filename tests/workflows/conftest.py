@@ -37,7 +37,8 @@ class Clusters:
 
     async def status(self, handle: WorkflowHandle[Any, str]) -> ClusterStatus:
         """Ask a cluster for its status."""
-        return await handle.query("status", result_type=ClusterStatus)
+        found: ClusterStatus = await handle.query("status", result_type=ClusterStatus)
+        return found
 
     async def until(
         self, handle: WorkflowHandle[Any, str], wanted: Callable[[ClusterStatus], bool]
@@ -49,7 +50,8 @@ class Clusters:
 
     async def send(self, handle: WorkflowHandle[Any, str], update: str, **argument: Any) -> Accepted:
         """Send an update."""
-        return await handle.execute_update(update, argument, result_type=Accepted)
+        accepted: Accepted = await handle.execute_update(update, argument, result_type=Accepted)
+        return accepted
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """The entity workflow: create, delete, and what people may ask for in between."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from api.errors import ErrorCode
-from api.status import Phase
+from api.status import ClusterStatus, Phase, StepStatus
 from contracts import activities as names
 from contracts import queues
 from contracts.machines import Leftover
@@ -44,9 +45,7 @@ async def test_retry_update_does_not_wait_for_the_backoff(clusters: Clusters) ->
     await clusters.until(handle, lambda status: _attempt(status, "verify") >= 5)
     for attempt in (6, 7, 8, 9):
         await clusters.send(handle, "retry")
-        await clusters.until(
-            handle, lambda status, n=attempt: status.phase == Phase.RUNNING or _attempt(status, "verify") >= n
-        )
+        await clusters.until(handle, partial(_is_running_or_at, attempt))
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
 
 
@@ -309,15 +308,20 @@ async def test_a_long_outage_is_survived(skipping_clusters: Clusters) -> None:
     assert (await handle.describe()).status == WorkflowExecutionStatus.RUNNING
 
 
-def _attempt(status: object, name: str) -> int:
-    return _step(status, name, "attempt", 0)
+def _is_running_or_at(attempt: int, status: ClusterStatus) -> bool:
+    return status.phase == Phase.RUNNING or _attempt(status, "verify") >= attempt
 
 
-def _state(status: object, name: str) -> str:
-    return _step(status, name, "state", "")
+def _attempt(status: ClusterStatus, name: str) -> int:
+    step = _step(status, name)
+    return step.attempt if step else 0
 
 
-def _step(status: object, name: str, attribute: str, default: object):  # type: ignore[no-untyped-def]
-    operation = getattr(status, "operation", None)
-    steps = operation.steps if operation else []
-    return next((getattr(step, attribute) for step in steps if step.name == name), default)
+def _state(status: ClusterStatus, name: str) -> str:
+    step = _step(status, name)
+    return step.state if step else ""
+
+
+def _step(status: ClusterStatus, name: str) -> StepStatus | None:
+    steps = status.operation.steps if status.operation else []
+    return next((step for step in steps if step.name == name), None)

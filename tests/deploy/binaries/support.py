@@ -8,7 +8,7 @@ import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
@@ -92,7 +92,7 @@ class Site:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def trickle(self, body: BinaryIO) -> None:
+    def trickle(self, body: io.BufferedIOBase) -> None:
         """Write a byte now and then, until nobody listens any more."""
         with contextlib.suppress(OSError):
             while not self._closed.wait(0.02):

@@ -1,6 +1,7 @@
 """What every activity gets around it: errors with a name, log fields, heartbeats, a metric."""
 
 import time
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -85,8 +86,8 @@ async def test_a_long_activity_heartbeats_by_itself(temporal: WorkflowEnvironmen
 async def test_log_lines_say_which_cluster(temporal: WorkflowEnvironment) -> None:
     seen: list[dict[str, Any]] = []
 
-    def keep(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-        seen.append(structlog.contextvars.get_contextvars() | event)
+    def keep(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+        seen.append({**structlog.contextvars.get_contextvars(), **event})
         raise structlog.DropEvent
 
     before = structlog.get_config()["processors"]

@@ -138,4 +138,4 @@ def _service() -> object:
 def _trace(spans: tuple[ReadableSpan, ...], name: str) -> int:
     found = {span.context.trace_id for span in spans if span.name == name and span.context}
     assert len(found) == 1, f"{name} is in {len(found)} traces"
-    return found.pop()
+    return int(found.pop())
