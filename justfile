@@ -73,7 +73,7 @@ check:
     uv run --frozen ruff format --check
     uv run --frozen mypy
     uv run --frozen lint-imports
-    uv run --frozen pytest --quiet tests/replay tests/deploy/docs tests/nodes/test_golden.py tests/activities/kubernetes/test_addons.py
+    uv run --frozen pytest --quiet tests/replay tests/deploy/docs tests/nodes/test_golden.py tests/activities/kubernetes/test_manifests.py
 
 # Format the code, and mend what the linter can mend
 [group('develop')]
