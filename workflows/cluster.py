@@ -169,6 +169,8 @@ class ClusterWorkflow:
             self._enter(Phase.FAILED)
             await workflow.wait_condition(lambda: self._entity.wishes.retry)
             self._entity.wishes.retry = False
+            if workflow.patched("retried-deletes-are-deleting"):
+                self._enter(Phase.DELETING)
         self._entity.endpoint = None
         self._enter(Phase.DELETED)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -307,15 +309,19 @@ class ClusterWorkflow:
     def delete(self, request: Reason) -> Accepted:
         """Record that the cluster is not wanted any more; an operation under way is stopped at a safe point."""
         workflow.logger.info("delete asked for", extra={"reason": request.reason})
-        self._entity.wishes.delete = True
+        wishes = self._entity.wishes
+        if wishes.delete and self._entity.phase is Phase.FAILED and workflow.patched("delete-again-retries"):
+            wishes.retry = True
+        wishes.delete = True
         return self._accepted("the cluster will be deleted")
 
     @workflow.update(description="Try again now what failed or waits for its next attempt: {reason}.")
     def retry(self, request: Reason) -> Accepted:
         """Try again."""
         del request
+        healthy = self._entity.created and self._child is None and self._entity.phase is not Phase.FAILED
         self._entity.wishes.retry = True
-        return Accepted(message="trying again")
+        return self._accepted("nothing has failed" if healthy else "it will be tried again")
 
     @workflow.update(description="Start no further step until resume: {reason}.")
     def pause(self, request: Reason) -> Accepted:
@@ -323,15 +329,16 @@ class ClusterWorkflow:
         del request
         self._entity.wishes.paused = True
         self._show()
-        return Accepted(message="no further step will start until resume")
+        return Accepted(message="no further step will start until resume", generation=self._entity.generation)
 
     @workflow.update(description="Go on after pause: {reason}.")
     def resume(self, request: Reason) -> Accepted:
         """Go on."""
         del request
+        message = "going on" if self._entity.wishes.paused else "it was not paused"
         self._entity.wishes.paused = False
         self._show()
-        return Accepted(message="going on")
+        return self._accepted(message)
 
     @workflow.update(description="Stop the operation at a safe point; an unfinished create is undone: {reason}.")
     def cancel(self, request: Reason) -> Accepted:

@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from api.changes import unsupported_changes
 from api.errors import ErrorCode
-from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase
+from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.context import ClusterContext
 from contracts.workflows import ApplyRequest, Carried, ClusterInput
 
@@ -62,12 +62,11 @@ class Entity:
         """Keep the operation that has ended among the last ten; one that was terminated could not tell its end."""
         if self.operation is None:
             return
-        operation = self.operation = self.operation.model_copy(
-            update={
-                "outcome": self.operation.outcome or "Failed",
-                "finished_at": self.operation.finished_at or now,
-            }
-        )
+        operation = self.operation
+        if operation.outcome is None:
+            steps = [_ended(step, now) for step in operation.steps]
+            update = {"outcome": "Failed", "finished_at": now, "steps": steps}
+            operation = self.operation = operation.model_copy(update=update)
         message = operation.last_error.message if operation.last_error else ""
         ended = OperationRecord(
             id=operation.id,
@@ -138,6 +137,12 @@ def new_entity(start: ClusterInput, proposed_id: str, now: datetime) -> Entity:
 def refusal(code: ErrorCode, message: str) -> ApplicationError:
     """Return the error that rejects a message."""
     return ApplicationError(message, type=code, non_retryable=True)
+
+
+def _ended(step: StepStatus, now: datetime) -> StepStatus:
+    if step.state is not StepState.RUNNING:
+        return step
+    return step.model_copy(update={"state": StepState.FAILED, "finished_at": now, "next_retry_time": None})
 
 
 def _restore(entity: Entity, carried: Carried) -> None:

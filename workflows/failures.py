@@ -5,6 +5,7 @@ from temporalio.exceptions import (
     ApplicationError,
     CancelledError,
     ChildWorkflowError,
+    TerminatedError,
     TimeoutType,
 )
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
@@ -24,6 +25,9 @@ def error_status(error: BaseException) -> ErrorStatus:
         return _timeout(error, cause)
     if isinstance(cause, ApplicationError):
         return _application(cause)
+    if isinstance(cause, TerminatedError):
+        hint = "send `retry`: it goes on from what exists"
+        return ErrorStatus(code=ErrorCode.INTERNAL, message="somebody terminated it", retryable=True, hint=hint)
     return ErrorStatus(
         code=ErrorCode.INTERNAL,
         message=_one_line(str(cause)),

@@ -144,6 +144,8 @@ class Operation:
         status = self._steps[step.name]
         needs = [self._steps[name] for name in step.needs]
         await workflow.wait_condition(lambda: self._stops or all(need.state is StepState.DONE for need in needs))
+        if self._paused and workflow.patched("paused-steps-wait"):
+            await workflow.wait_condition(lambda: self._stops or not self._paused)
         if self._stops:
             return
         status.state, status.started_at = StepState.RUNNING, workflow.now()

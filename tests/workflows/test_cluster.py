@@ -115,8 +115,9 @@ async def test_an_operation_that_starts_paused_calls_nothing(clusters: Clusters)
     await clusters.send(handle, "pause")
     calls = len(clusters.script.calls)
     await clusters.send(handle, "delete")
-    status = await clusters.until(handle, lambda status: _state(status, "find") == "Running")
+    status = await clusters.until(handle, lambda status: status.phase == Phase.DELETING)
     assert status.paused
+    assert _state(status, "find") in {"", "Waiting"}
     assert len(clusters.script.calls) == calls
     await clusters.send(handle, "resume")
     assert "nothing is left" in await handle.result()
@@ -131,6 +132,8 @@ async def test_a_terminated_operation_has_failed(clusters: Clusters) -> None:
     status = await clusters.until(handle, lambda status: status.phase == Phase.FAILED)
     assert status.operation
     assert (status.operation.outcome, status.operation.finished_at is None) == ("Failed", False)
+    assert _state(status, "api") == "Failed"
+    assert "terminated" in status.waiting_on
     clusters.script.gates.clear()
     await clusters.send(handle, "retry")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
@@ -219,6 +222,20 @@ async def test_unsupported_change_is_refused_by_field(clusters: Clusters) -> Non
         "nodePools": [{"name": "workers", "replicas": 2}],
     }
     assert (await clusters.send(handle, "apply", spec=same, generation=3)).generation == 3
+
+
+async def test_a_failed_delete_is_tried_again_by_another_delete(clusters: Clusters) -> None:
+    handle = await clusters.start("delete-again")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.fatal = {names.DELETE_SECRETS}
+    await clusters.send(handle, "delete")
+    await clusters.until(handle, lambda status: status.phase == Phase.FAILED)
+    clusters.script.fatal = set()
+    clusters.script.gates[names.DELETE_MACHINES] = asyncio.Event()
+    await clusters.send(handle, "delete")
+    assert (await clusters.status(handle)).phase == Phase.DELETING
+    clusters.script.gates[names.DELETE_MACHINES].set()
+    assert "nothing is left" in await handle.result()
 
 
 async def test_leftovers_are_removed_again(clusters: Clusters) -> None:
