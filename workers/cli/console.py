@@ -1,4 +1,7 @@
-"""Where the command line writes to: in colours on a terminal (unless NO_COLOR), in plain whole lines elsewhere."""
+"""Where the command line writes to: in colours on a terminal (unless NO_COLOR), in plain lines elsewhere.
+
+Lines are never broken: many are made for copying, and a terminal that wraps one by itself still copies it whole.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -23,7 +26,7 @@ def errors() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = UNBOUNDED
     return console

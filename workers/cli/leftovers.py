@@ -45,7 +45,7 @@ async def leftovers() -> int:
         return 0
     rows = [(item.kind, item.name, item.cluster_id) for item in found]
     for line in columns([("KIND", "NAME", "CLUSTER ID"), *rows]):
-        output().print(line, soft_wrap=True)
+        output().print(line)
     return 1
 
 

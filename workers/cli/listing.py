@@ -46,7 +46,7 @@ async def list_clusters(form: Output = Format.TEXT) -> int:
         now = datetime.now(UTC)
         rows = [[*list(row.values())[:-1], elapsed(datetime.fromisoformat(row["started"]), now)] for row in found]
         for line in columns([["NAMESPACE", "NAME", *(name.upper() for name in _COLUMNS), "AGE"], *rows]):
-            output().print(line, soft_wrap=True)
+            output().print(line)
     else:
         errors().print("no clusters; one that was started just now shows up in a second")
     return 0

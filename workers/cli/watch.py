@@ -84,6 +84,7 @@ def _view(console: Console) -> Iterator[View]:
     if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(console)
         return
+    console.soft_wrap = False  # what is drawn again and again has to fit the screen
     with Live(console=console, refresh_per_second=4) as live:
         yield _Board(live)
 
