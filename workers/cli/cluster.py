@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from temporalio.client import (
     Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
@@ -19,7 +21,10 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.status import ClusterStatus, Phase
-from contracts.workflows import workflow_id
+from contracts import queues
+from contracts.workflows import CLUSTER, workflow_id
+from deploy.paths import state_dir
+from deploy.stack import Stack, StackError
 from workers.cli.errors import CliError, NoAnswerError, explained
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -29,7 +34,8 @@ ANSWER = timedelta(seconds=5)
 UPDATE = timedelta(seconds=40)
 """How long an update may take that has something signed by Vault."""
 
-WORKER = "Look at the worker: `just status` says whether it runs, and where its log is."
+AGAIN = "Start it again to have it: `temporal workflow start`, see the cheat sheet in README.md."
+CORRECT = "Correct that and start it again."
 
 _SILENT = {RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.FAILED_PRECONDITION}
 BUSY = {Phase.PENDING, Phase.CREATING, Phase.DELETING}
@@ -49,9 +55,14 @@ class Look:
         return bool(self.ending) or self.status.phase not in BUSY
 
     @property
+    def deserted(self) -> bool:
+        """Whether its workflow has ended without deleting the cluster."""
+        return bool(self.ending) and self.status.phase is not Phase.DELETED
+
+    @property
     def failed(self) -> bool:
         """Whether the last operation ended badly, or its workflow without deleting the cluster."""
-        return self.status.phase is Phase.FAILED or bool(self.ending and self.status.phase is not Phase.DELETED)
+        return self.status.phase is Phase.FAILED or self.deserted
 
 
 class ClusterClient:
@@ -60,15 +71,24 @@ class ClusterClient:
     def __init__(self, client: Client, namespace: str, name: str) -> None:
         """Take a connection and the cluster's name."""
         self.label = f"{namespace}/{name}"
-        self._handle = client.get_workflow_handle(workflow_id(namespace, name), result_type=str)
+        self.workflow = workflow_id(namespace, name)
+        self._handle = client.get_workflow_handle(self.workflow, result_type=str)
 
     async def look(self) -> Look:
         """Ask for the status."""
         try:
-            return Look(await self._status(QueryRejectCondition.NOT_OPEN))
+            return self._own(Look(await self._status(QueryRejectCondition.NOT_OPEN)))
         except WorkflowQueryRejectedError:
             ending = await self._ending()
-        return Look(await self._status(None, ending), ending)
+        return self._own(Look(await self._status(None, ending), ending))
+
+    def _own(self, look: Look) -> Look:
+        """Return a look at this cluster; CliError when its workflow was started for another one."""
+        found = f"{look.status.namespace}/{look.status.name}"
+        if found == self.label:
+            return look
+        message = f"the workflow {self.workflow} is of the cluster {found}: {look.ending or 'it is refused'}"
+        raise CliError(message, CORRECT)
 
     async def send(self, update: str, argument: BaseModel, answer: type[Answer]) -> Answer:
         """Send an update and return its answer; CliError with the workflow's own words when it refuses."""
@@ -79,9 +99,9 @@ class ClusterClient:
         except WorkflowUpdateFailedError as error:
             raise CliError(f"{self.label} refused: {_reason(error)}", "Nothing was changed.") from error
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise self._silent(UPDATE) from error
+            raise await self._no_answer(UPDATE) from error
         except RPCError as error:
-            raise self._known(error, UPDATE) from error
+            raise await self._known(error, UPDATE) from error
         return result
 
     async def _status(self, condition: QueryRejectCondition | None, ending: str = "") -> ClusterStatus:
@@ -90,11 +110,9 @@ class ClusterClient:
                 "status", result_type=ClusterStatus, reject_condition=condition, rpc_timeout=ANSWER
             )
         except WorkflowQueryFailedError as error:
-            raise CliError(
-                f"{self.label} has no status: {ending or error}", "Correct that and start it again."
-            ) from error
+            raise CliError(f"{self.label} has no status: {ending or error}", CORRECT) from error
         except RPCError as error:
-            raise self._known(error, ANSWER) from error
+            raise await self._known(error, ANSWER) from error
         return status
 
     async def _ending(self) -> str:
@@ -109,13 +127,44 @@ class ClusterClient:
             return f"the workflow failed: {_reason(error)}"
         return ending
 
-    def _known(self, error: RPCError, patience: timedelta) -> CliError:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return CliError(f"there is no cluster {self.label}", "See which ones there are: g8s list")
-        return self._silent(patience) if error.status in _SILENT else explained(error)
+    async def _known(self, error: RPCError, patience: timedelta) -> CliError:
+        if error.status is RPCStatusCode.NOT_FOUND or error.status in _SILENT:
+            return await self._no_answer(patience)
+        return explained(error)
 
-    def _silent(self, patience: timedelta) -> NoAnswerError:
-        return NoAnswerError(f"no worker answered for {self.label} within {patience.seconds} s", WORKER)
+    async def _no_answer(self, patience: timedelta) -> CliError:
+        """Return why the workflow gives no answer: it is not there, has ended, was started wrongly, or waits."""
+        try:
+            found = await self._handle.describe(rpc_timeout=ANSWER)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return CliError(f"there is no cluster {self.label}", "See which ones there are: g8s list")
+            return explained(error)
+        if found.status is not WorkflowExecutionStatus.RUNNING:
+            return NoAnswerError(f"{self.label} has ended: {await self._ending()}", AGAIN)
+        if mistake := _mistake(found):
+            hint = f"End it (temporal workflow terminate --workflow-id {self.workflow}) and start it again: "
+            return CliError(mistake, f"{hint}--type {CLUSTER} --task-queue {queues.CLUSTERS}")
+        return NoAnswerError(f"no worker answered for {self.label} within {patience.seconds} s", _worker_hint())
+
+
+def _mistake(found: WorkflowExecutionDescription) -> str:
+    """Return what is wrong with how a workflow was started, nothing if it is a cluster's."""
+    if found.workflow_type != CLUSTER:
+        return f"the workflow {found.id} was started with the type {found.workflow_type}, not {CLUSTER}"
+    if found.task_queue != queues.CLUSTERS:
+        return f"the workflow {found.id} was started on the task queue {found.task_queue}, not {queues.CLUSTERS}"
+    return ""
+
+
+def _worker_hint() -> str:
+    """Return where to look when no worker answers."""
+    try:
+        stack = Stack.read(state_dir())
+    except StackError:
+        stack = None
+    log = f" Its log: {stack.logs / 'worker.log'}" if stack else ""
+    return f"Look whether the worker runs: `just status`.{log}"
 
 
 def _reason(error: WorkflowUpdateFailedError | WorkflowFailureError) -> str:

@@ -17,10 +17,10 @@ _PHASES = {Phase.RUNNING: "green", Phase.FAILED: "red"}
 def overview(look: Look, now: datetime, *, marks: bool) -> Iterator[Text]:
     """Yield everything that is known; ``marks`` gives a step's state a sign beside the word."""
     status = look.status
-    yield _headline(status)
-    yield from columns(_facts(status))
+    yield _ended_headline(status) if look.deserted else _headline(status)
     if look.ending:
-        yield Text(f"ended: {look.ending}")
+        yield Text(f"ended: {look.ending}", style="red" if look.deserted else "")
+    yield from columns(_facts(status))
     if status.waiting_on:
         yield Text(f"waiting on {status.waiting_on}", style="red" if status.phase is Phase.FAILED else "yellow")
     if status.operation:
@@ -68,6 +68,12 @@ def _headline(status: ClusterStatus) -> Text:
     line = Text(f"{status.namespace}/{status.name} ", style="bold")
     line.append(status.phase, style=_PHASES.get(status.phase, "yellow"))
     return line.append(", paused: no further step starts until resume") if status.paused else line
+
+
+def _ended_headline(status: ClusterStatus) -> Text:
+    """Return the first line for a cluster that nobody drives any more, whatever it was then."""
+    line = Text(f"{status.namespace}/{status.name} ", style="bold")
+    return line.append("has ended", style="red").append(f" (was {status.phase})")
 
 
 def _facts(status: ClusterStatus) -> list[tuple[str, str]]:

@@ -23,9 +23,10 @@ async def status(
 ) -> int:
     """Show a cluster: phase, API, the steps of its operation with attempts and errors, recent operations.
 
-    The answer comes from the cluster's workflow, so a worker must run. With --watch the exit status is 0 when the
-    operation succeeded and 1 when it failed. Without a terminal, watching prints one line for each change. In JSON
-    "ending" says how the workflow ended, and is empty while it runs.
+    The answer comes from the cluster's workflow, so a worker must run. The exit status is 1 when that workflow has
+    ended without deleting the cluster. With --watch it is 0 when the operation succeeded and 1 when it failed.
+    Without a terminal, watching prints one line for each change. In JSON "ending" says how the workflow ended, and
+    is empty while it runs.
     """
     if follow and form is Format.JSON:
         raise CliError("--watch and -o json exclude each other", "Ask for JSON again and again, or leave it out.")
@@ -39,4 +40,4 @@ async def status(
         )
     else:
         show(look, output())
-    return 0
+    return int(look.deserted)

@@ -13,6 +13,7 @@ from contracts import activities as names
 from contracts import queues
 from contracts.workflows import CLUSTER, workflow_id
 from tests.support.fakes import Script
+from tests.support.resources import cluster_input
 from tests.workers.cli.conftest import Program
 from tests.workflows.conftest import Clusters
 
@@ -133,7 +134,7 @@ async def test_no_such_cluster(g8s: Program) -> None:
 async def test_no_worker(temporal: WorkflowEnvironment, g8s: Program) -> None:
     cluster = {"metadata": {"name": "unserved"}, "spec": {}}
     handle = await temporal.client.start_workflow(
-        CLUSTER, cluster, id=workflow_id("default", "unserved"), task_queue="nobody-polls-this"
+        CLUSTER, cluster, id=workflow_id("default", "unserved"), task_queue=queues.CLUSTERS
     )
     result = await g8s.run("status", "unserved")
     await handle.terminate()
@@ -155,6 +156,18 @@ async def test_an_input_that_was_refused(clusters: Clusters, g8s: Program) -> No
     assert "spec.owner: Field required" in result.err
 
 
+async def test_the_id_of_another_cluster(clusters: Clusters, g8s: Program) -> None:
+    handle = await clusters.client.start_workflow(
+        CLUSTER, cluster_input("right"), id=workflow_id("default", "wrong"), task_queue=queues.CLUSTERS
+    )
+    while (await handle.describe()).close_time is None:
+        await asyncio.sleep(0.05)
+    result = await g8s.run("status", "wrong")
+    assert (result.status, result.out) == (1, "")
+    assert "is of the cluster default/right" in result.err
+    assert "workflow id must be cluster/default/right" in result.err
+
+
 async def test_a_run_that_failed_and_one_that_was_terminated(
     clusters: Clusters, script: Script, g8s: Program
 ) -> None:
@@ -172,6 +185,9 @@ async def test_a_run_that_failed_and_one_that_was_terminated(
     result = await g8s.run("status", "ended", "-w")
     assert result.status == 1
     assert "started again it adopts" in result.out
+    result = await g8s.run("status", "ended")
+    assert result.status == 1
+    assert result.out.startswith("default/ended has ended (was Creating)\nended: the workflow was terminated")
     found = json.loads((await g8s.run("status", "ended", "-o", "json")).out)
     assert found["phase"] == "Creating"
     assert "started again it adopts" in found["ending"]
