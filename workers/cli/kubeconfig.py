@@ -3,6 +3,7 @@
 import getpass
 import re
 from base64 import b64encode
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,13 +22,14 @@ from deploy.stack.files import write_private
 from workers.cli.cluster import ClusterClient
 from workers.cli.console import clock, errors
 from workers.cli.errors import CliError, command
-from workers.cli.options import Name, Namespace
+from workers.cli.options import Name, Namespace, named
 from workers.cli.temporal import connected
 
 STDOUT = "-"
 
 _TTL = re.compile(r"(\d{1,6})(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+_MIN_S, _MAX_S = 60, 3600
 
 User = Annotated[str, typer.Option(help="Whom the certificate names.", show_default="your login name")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group that it names; may be given again.")]
@@ -41,7 +43,7 @@ Target = Annotated[
     typer.Option(
         "--output",
         help=f"The file to write, {STDOUT} for standard output.",
-        show_default="~/.kube/giantnetes.NAMESPACE.NAME.yaml, with .admin for a broken glass",
+        show_default="~/.kube/giantnetes.[USER@]NAMESPACE.NAME[.admin].yaml",
     ),
 ]
 
@@ -63,17 +65,33 @@ async def kubeconfig(
     back. Kubernetes grants a user without groups nothing: bind roles to the user or to the groups, or break the
     glass: g8s kubeconfig NAME --group giantnetes:cluster-admins --break-glass
     """
-    cluster = ClusterClient(await connected(), namespace, name)
+    namespace, name = named(name, namespace)
     request, key = signing_request(user or login(), group or [], seconds(ttl), break_glass=break_glass)
-    certificate = await cluster.send("kubeconfig", request, UserCertificate)
+    cluster = ClusterClient(await connected(), namespace, name)
+    certificate = await _signed(cluster, request)
     text = document(cluster.label, request.user, certificate, key)
     if target == STDOUT:
         typer.echo(text, nl=False)
         return 0
-    path = expanded(target or default_path(namespace, name, privileged=break_glass))
+    path = expanded(target or default_path(namespace, name, privileged=break_glass, user=_another(user)))
     write_private(path, text)
     _explain(path, request, certificate)
+    if break_glass:
+        errors().print(
+            "This is recorded in the worker's log and the cluster's history: "
+            f"temporal workflow show --workflow-id {cluster.workflow}"
+        )
     return 0
+
+
+async def _signed(cluster: ClusterClient, request: KubeconfigRequest) -> UserCertificate:
+    """Send the request; who may not have a group without breaking the glass is told how that is said here."""
+    try:
+        return await cluster.send("kubeconfig", request, UserCertificate)
+    except CliError as error:
+        if "breakGlass" not in error.message:
+            raise
+        raise CliError(error.message.replace("breakGlass", "--break-glass"), error.hint) from error
 
 
 def signing_request(
@@ -110,12 +128,21 @@ def document(cluster: str, user: str, certificate: UserCertificate, key: str) ->
     return yaml.safe_dump(found, sort_keys=False)
 
 
-def default_path(namespace: str, name: str, *, privileged: bool) -> str:
-    """Return where a kubeconfig is written unless told otherwise; names have no dots.
+def default_path(namespace: str, name: str, *, privileged: bool, user: str = "") -> str:
+    """Return where a kubeconfig is written unless told otherwise; ``user`` is empty for whoever runs this.
 
-    A privileged one has a file of its own, so that nobody uses it without saying so.
+    A privileged one has a file of its own, so that nobody uses it without saying so, and so has each other user.
+    Names have no dots and no ``@``, so no two of these files are the same.
     """
-    return f"~/.kube/giantnetes.{namespace}.{name}{'.admin' if privileged else ''}.yaml"
+    owner = f"{user}@" if user else ""
+    return f"~/.kube/giantnetes.{owner}{namespace}.{name}{'.admin' if privileged else ''}.yaml"
+
+
+def _another(user: str) -> str:
+    """Return the user if that is not whoever runs this."""
+    with suppress(CliError):
+        return "" if user == login() else user
+    return user
 
 
 def expanded(target: str) -> Path:
@@ -156,8 +183,11 @@ def login() -> str:
 
 
 def seconds(ttl: str) -> int:
-    """Return a length of time such as ``1h`` in seconds; CliError when it is none."""
+    """Return a length of time such as ``1h`` in seconds; CliError when it is none, or none that is allowed."""
     match = _TTL.fullmatch(ttl)
     if not match:
         raise CliError(f"--ttl {ttl} is no length of time", "Write it like 1h, 30m or 90s.")
-    return int(match[1]) * _SECONDS[match[2]]
+    found = int(match[1]) * _SECONDS[match[2]]
+    if not _MIN_S <= found <= _MAX_S:
+        raise CliError(f"--ttl is at most 1h and at least 60s, not {ttl}", "Ask again when it has run out.")
+    return found

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from deploy.paths import state_dir
-from workers.cli.cluster import ClusterClient
+from workers.cli.cluster import AGAIN, ClusterClient
 from workers.cli.errors import CliError, NoAnswerError, leave, reporting
-from workers.cli.options import Name, Namespace
+from workers.cli.options import Name, Namespace, named
 from workers.cli.temporal import connected
 
 SUFFIX = ".log"
@@ -39,7 +39,7 @@ def logs(
     """
 
     def show() -> int:
-        files = _files(asyncio.run(_folder(namespace, name)))
+        files = _files(asyncio.run(_folder(*named(name, namespace))))
         if machine:
             return _show(_chosen(files, machine, component), tail, follow=follow)
         for found, components in files.items():
@@ -64,10 +64,13 @@ async def _folder(namespace: str, name: str) -> Path:
     if (machines / name).is_dir():
         return machines / name
     try:
-        status = (await ClusterClient(await connected(), namespace, name).look()).status
+        look = await ClusterClient(await connected(), namespace, name).look()
     except NoAnswerError as error:
         ids = ", ".join(sorted(path.name for path in machines.glob("*"))) or "none"
         raise CliError(error.message, f"{error.hint} Or give the cluster's id; there are: {ids}") from error
+    status = look.status
+    if look.ending and not look.deserted:
+        raise CliError(f"{namespace}/{name} was deleted, and its logs with it", AGAIN)
     if status.provider != "local":
         raise CliError(
             f"machines of the provider {status.provider} keep no logs here", "Look at its steps: g8s status"

@@ -8,7 +8,7 @@ import typer
 from workers.cli.cluster import ClusterClient
 from workers.cli.console import output
 from workers.cli.errors import CliError, command
-from workers.cli.options import Format, Name, Namespace, Output
+from workers.cli.options import Format, Name, Namespace, Output, named
 from workers.cli.temporal import connected
 from workers.cli.watch import show, watch
 
@@ -30,7 +30,7 @@ async def status(
     """
     if follow and form is Format.JSON:
         raise CliError("--watch and -o json exclude each other", "Ask for JSON again and again, or leave it out.")
-    cluster = ClusterClient(await connected(), namespace, name)
+    cluster = ClusterClient(await connected(), *named(name, namespace))
     if follow:
         return int((await watch(cluster, output())).failed)
     look = await cluster.look()

@@ -15,7 +15,7 @@ from api.status import Phase
 from tests.workers.cli.conftest import Program
 from tests.workflows.conftest import Clusters
 from workers.cli.errors import CliError
-from workers.cli.kubeconfig import seconds, signing_request
+from workers.cli.kubeconfig import default_path, seconds, signing_request
 
 
 @pytest.fixture
@@ -55,6 +55,19 @@ def test_lengths_of_time() -> None:
             seconds(text)
 
 
+def test_lengths_of_time_that_nobody_gets() -> None:
+    for text in ("5h", "61m", "59s"):
+        with pytest.raises(CliError, match="--ttl is at most 1h and at least 60s"):
+            seconds(text)
+
+
+def test_each_user_has_a_file_of_their_own() -> None:
+    users = ("", "admin", "joe", "joe.admin")
+    paths = {default_path("default", "demo", privileged=p, user=user) for p in (True, False) for user in users}
+    assert len(paths) == 8
+    assert "~/.kube/giantnetes.joe@default.demo.yaml" in paths
+
+
 async def test_writes_a_private_file_and_says_how_to_use_it(cluster: str, g8s: Program) -> None:
     result = await g8s.run("kubeconfig", cluster)
     assert result.status == 0
@@ -84,16 +97,19 @@ async def test_other_names_files_and_standard_output(cluster: str, g8s: Program,
     result = await g8s.run("kubeconfig", cluster, "--output", "-")
     assert yaml.safe_load(result.out)["kind"] == "Config"
     assert not (g8s.home / ".kube").exists()
+    result = await g8s.run("kubeconfig", f"cluster/default/{cluster}", "--user", "joe")
+    assert [path.name for path in (g8s.home / ".kube").iterdir()] == [f"giantnetes.joe@default.{cluster}.yaml"]
 
 
 async def test_privileged_groups_take_breaking_the_glass(cluster: str, g8s: Program) -> None:
     wanted = ("kubeconfig", cluster, "--group", "system:masters")
     result = await g8s.run(*wanted)
     assert result.status == 1
-    assert "system:masters are privileged" in result.err
+    assert "system:masters are privileged: ask with --break-glass" in result.err
     assert not (g8s.home / ".kube").exists()
     result = await g8s.run(*wanted, "--break-glass")
     assert result.status == 0
+    assert f"temporal workflow show --workflow-id cluster/default/{cluster}\n" in result.err
     path = g8s.home / ".kube" / f"giantnetes.default.{cluster}.admin.yaml"
     assert path.stat().st_mode & 0o777 == 0o600
 

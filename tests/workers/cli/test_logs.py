@@ -55,7 +55,7 @@ async def test_finds_machines_by_the_name_of_their_cluster(local_clusters: Clust
     assert result.status == 1
     assert "no machines" in result.err
     write_logs(g8s, status.cluster_id)
-    result = await g8s.run("logs", "logged")
+    result = await g8s.run("logs", "default/logged")
     assert result.out.splitlines() == ["control-plane-1: etcd, kube-apiserver", "workers-1: kubelet"]
 
 
