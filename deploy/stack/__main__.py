@@ -50,6 +50,9 @@ def down() -> None:
 def reset(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
     """Stop everything and delete all state: every guest cluster, every key and all history are gone for good."""
     with _errors():
+        if lifecycle.nothing_there():
+            typer.echo("nothing to reset")
+            return
         state = load().state
         if not yes:
             typer.confirm(f"Delete all guest clusters, keys and histories in {state}?", abort=True)

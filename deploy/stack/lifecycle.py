@@ -141,6 +141,12 @@ def start_supervisor(report: Report) -> Stack:
     return stack
 
 
+def nothing_there() -> bool:
+    """Whether there is no state at all; a folder with other things in it is not nothing."""
+    state = state_dir()
+    return not state.exists() or all(path.name == LOCK for path in state.iterdir())
+
+
 def reset(report: Report) -> None:
     """Stop everything and delete the state folder: all guest clusters, keys and histories are gone for good.
 

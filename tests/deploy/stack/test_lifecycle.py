@@ -243,10 +243,20 @@ def test_an_up_that_waits_for_a_reset_starts_afresh(stack: Stack, monkeypatch: p
 
 
 def test_the_command_before_the_first_up(state: Path) -> None:
-    for arguments in (["status"], ["reset", "--yes"]):
-        done = run_command(*arguments)
-        assert done.returncode == 1
-        assert done.stderr.startswith(f"error: There is no local stack in {state}")
-        assert "Traceback" not in done.stderr
+    done = run_command("status")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: There is no local stack in {state}")
+    assert "Traceback" not in done.stderr
     done = run_command("down")
     assert (done.returncode, done.stdout) == (0, "nothing runs\n")
+    done = run_command("reset", "--yes")
+    assert (done.returncode, done.stdout) == (0, "nothing to reset\n")
+
+
+def test_a_reset_deletes_nothing_that_is_no_stack(state: Path) -> None:
+    state.mkdir()
+    (state / "thesis.txt").touch()
+    done = run_command("reset", "--yes")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: There is no local stack in {state}")
+    assert (state / "thesis.txt").exists()
