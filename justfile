@@ -60,6 +60,12 @@ kubeconfig name="demo":
 binaries *releases:
     @{{ python }} -m workers.cli.binaries "$@"
 
+# Make the image that virtual machines boot, or print where it is (root on Debian); --help tells more
+[group('use')]
+[no-exit-message]
+node-image *options:
+    @{{ python }} -m deploy.node_image "$@"
+
 # Run all tests in two processes, or those that pytest is told, as `just test tests/api -k network`
 [group('develop')]
 test *arguments: binaries

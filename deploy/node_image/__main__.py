@@ -1,0 +1,51 @@
+"""``just node-image``: the node image, made if it isn't there, with its digests."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.binaries.errors import BinariesError
+from deploy.binaries.progress import to_stderr
+from deploy.node_image.build import digests, installed, node_image
+from deploy.node_image.packages import LOCK, differences, read_lock, write_lock
+
+
+def main(
+    update_lock: Annotated[
+        bool, typer.Option("--update-lock", help="Take the mirror's newest packages into the lock file first.")
+    ] = False,
+) -> None:
+    """Make the node image and print its files with their SHA-256, as JSON.
+
+    Needs root on Debian, with mmdebstrap, erofs-utils and zstd. The same lock file gives the same bytes; when the
+    mirror has other packages by now, it says which, and makes nothing.
+    """
+    try:
+        if update_lock:
+            _update_lock()
+        files = node_image(to_stderr)
+    except BinariesError as error:
+        to_stderr(f"error: {error}")
+        sys.exit(1)
+    typer.echo(
+        json.dumps(
+            {name: {"file": str(files[name]), "sha256": sha} for name, sha in digests(files).items()}, indent=2
+        )
+    )
+
+
+def _update_lock() -> None:
+    with tempfile.TemporaryDirectory(prefix="node-image-") as scratch:
+        found = installed(Path(scratch), to_stderr)
+    locked = read_lock(LOCK.read_text()) if LOCK.exists() else []
+    for told in differences(locked, found):
+        to_stderr(told)
+    LOCK.write_text(write_lock(found))
+
+
+if __name__ == "__main__":
+    typer.run(main)
