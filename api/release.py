@@ -24,11 +24,30 @@ class BinaryPart(ApiModel):
     sha256: dict[str, Sha256] = Field(default_factory=dict)
 
 
+class GoModule(ApiModel):
+    """A Go module by the line that go.sum has for it (golang.org/ref/mod#go-sum-files)."""
+
+    module: str
+    sum: GoSum
+
+
+class Wheel(ApiModel):
+    """A Python wheel of PyPI for Linux on x86-64, by the SHA-256 of its file."""
+
+    package: str
+    sha256: Sha256
+
+
 class Image(ApiModel):
-    """A container image by name and version; its digest where the image is pulled from a registry."""
+    """A container image by name and version.
+
+    ``source`` pins what the programs in it are made from; ``digest`` the image, where it is pulled from a
+    registry.
+    """
 
     name: str
     version: Version
+    source: GoModule | Wheel
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
 
 
@@ -40,6 +59,9 @@ class Release(ApiModel):
     name: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+-\d+$")]
     kubernetes: BinaryPart
     etcd: BinaryPart
+    containerd: BinaryPart
+    runc: BinaryPart
+    cni: BinaryPart = Field(description="Network plugins of the CNI project.")
     node_templates: Literal["v1"] = Field(description="Version of the files and services in nodes/.")
     pause: Image
     coredns: Image

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from deploy.binaries import child, golang
 from deploy.binaries.cache import Bundle
-from deploy.binaries.part import Part, architecture, cores
+from deploy.binaries.part import NODE_COMMANDS, Part, architecture, cores
 from deploy.binaries.progress import Report, duration
 
 NODE = "hollow-node"
 """The node of the local provider, a Go main of this project."""
 
+_PLUGINS = "github.com/containernetworking/plugins/plugins"
 _PACKAGES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -20,14 +21,48 @@ _PACKAGES = {
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "kubemark": "k8s.io/kubernetes/cmd/kubemark",
     NODE: f"./{NODE}",
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
     "etcd": "go.etcd.io/etcd/server/v3",
     "etcdctl": "go.etcd.io/etcd/etcdctl/v3",
+    **{name: f"github.com/containerd/containerd/v2/cmd/{name}" for name in NODE_COMMANDS["containerd"]},
+    "runc": "github.com/opencontainers/runc",
+    "bridge": f"{_PLUGINS}/main/bridge",
+    "host-local": f"{_PLUGINS}/ipam/host-local",
+    "loopback": f"{_PLUGINS}/main/loopback",
+    "portmap": f"{_PLUGINS}/meta/portmap",
+    "coredns": "github.com/coredns/coredns",
+    "ignition-validate": "github.com/coreos/ignition/v2/validate",
 }
-_BUILT_AS = {"etcd": "server"}
+_BUILT_AS = {"etcd": "server", "ignition-validate": "validate"}
 """What Go names a command's file where that differs from the command."""
 
-_CPU_S = {"etcd": 70, "kubernetes": 620, NODE: 350}
+_TAGS = {"containerd": "no_btrfs,no_devmapper,no_zfs", "runc": "seccomp,netgo,osusergo"}
+"""Build tags; storage drivers that containerd leaves out need libraries in C."""
+
+_VERSIONS = {
+    "containerd": "github.com/containerd/containerd/v2/version.Version",
+    "cni": "github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion",
+}
+"""Variables that the linker writes the version to."""
+
+_IN_C = {"runc"}
+"""Parts with code in C, which gcc compiles; linked statically, since a node has none of its libraries."""
+
+_CPU_S = {
+    "etcd": 70,
+    "kubernetes": 620,
+    NODE: 350,
+    "containerd": 140,
+    "runc": 40,
+    "cni": 20,
+    "coredns": 210,
+    "ignition": 10,
+}
 """Seconds of processor time that a build takes with nothing in Go's build cache."""
+
+_APART = {(NODE,), NODE_COMMANDS["kubernetes"]}
+"""Commands of Kubernetes that are kept by themselves."""
 
 
 def bundle(part: Part, commands: tuple[str, ...]) -> Bundle:
@@ -38,7 +73,7 @@ def bundle(part: Part, commands: tuple[str, ...]) -> Bundle:
     """
     sources = _sources(part, commands)
     return Bundle(
-        name="-".join((part.name, part.version, *(commands if commands == (NODE,) else ()))),
+        name="-".join((part.name, part.version, *(commands if commands in _APART else ()))),
         recipe=[
             {name: source.read_text() for name, source in sources.items()},
             _flags(part),
@@ -77,7 +112,10 @@ def _flags(part: Part) -> list[str]:
             "gitTreeState": "clean",
         }
         link += [f"-X=k8s.io/component-base/version.{name}={value}" for name, value in variables.items()]
-    return ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags={' '.join(link)}"]
+    link += [f"-X={_VERSIONS[part.name]}=v{part.version}"] if part.name in _VERSIONS else []
+    link += ["-linkmode=external", "-extldflags=-static"] if part.name in _IN_C else []
+    tags = [f"-tags={_TAGS[part.name]}"] if part.name in _TAGS else []
+    return ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", *tags, f"-ldflags={' '.join(link)}"]
 
 
 def _build(part: Part, commands: tuple[str, ...], content: Path, scratch: Path, report: Report) -> str:
@@ -88,7 +126,8 @@ def _build(part: Part, commands: tuple[str, ...], content: Path, scratch: Path, 
     usual = _CPU_S[NODE if commands == (NODE,) else part.name] / cores()
     report(f"building {what}: about {duration(usual)} on {cores()} cores the first time")
     packages = [_PACKAGES[name] for name in commands]
-    environment = {**go.environment, "GOTMPDIR": str(scratch / "tmp")}
+    settings = {"GOTMPDIR": str(scratch / "tmp"), "CGO_ENABLED": "1" if part.name in _IN_C else "0"}
+    environment = {**go.environment, **settings}
     command = [str(go.command), "build", *_flags(part), "-o", "bin/", *packages]
     took_s = child.run(f"building {what}", command, scratch, environment, report)
     for name in commands:

@@ -11,13 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.release import Release
 from deploy.binaries.errors import BinariesError
 
-Name = Literal["kubernetes", "etcd"]
+Name = Literal["kubernetes", "etcd", "containerd", "runc", "cni", "coredns", "ignition"]
 
-OFFICIAL: Mapping[Name, tuple[str, ...]] = {
+OFFICIAL: Mapping[str, tuple[str, ...]] = {
     "kubernetes": ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
     "etcd": ("etcd", "etcdctl"),
 }
-"""The commands of each part that its project publishes; kubernetes has ``hollow-node`` beside them."""
+"""The commands of parts that are got from their project's site; kubernetes has ``hollow-node`` beside them."""
+
+NODE_COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "kubernetes": ("kubelet", "kube-proxy"),
+    "containerd": ("containerd", "containerd-shim-runc-v2", "ctr"),
+    "runc": ("runc",),
+    "cni": ("bridge", "host-local", "loopback", "portmap"),
+    "coredns": ("coredns",),
+    "ignition": ("ignition-validate",),
+}
+"""The commands of each part that only virtual machines need; Ignition's checks their configuration beforehand."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -46,7 +56,7 @@ class Part(BaseModel):
         folder = Path(__file__).parent / f"{self.name}-{self.version}"
         if (folder / "go.mod").is_file():
             return folder
-        known = sorted(path.parent.name for path in folder.parent.glob("*/go.mod"))
+        known = sorted(path.parent.name for path in folder.parent.glob(f"{self.name}-*/go.mod"))
         raise BinariesError(f"{self} is not among the pinned parts: choose one of {', '.join(known)}.")
 
 

