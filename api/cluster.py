@@ -11,7 +11,7 @@ API_VERSION: Final = "giantnetes.io/v1alpha1"
 MAX_MACHINES = 200
 """Machines of one cluster: bounded by the history of one operation, see docs/limits.md."""
 
-Provider = Literal["local", "simulated"]
+Provider = Literal["local", "libvirt", "simulated"]
 
 
 class MachineSize(ApiModel):

@@ -20,6 +20,7 @@ class BinaryPart(ApiModel):
 
     version: Version
     module: str
+    tag: str = Field(default="", description="The module's version where that is not the project's with a v.")
     sum: GoSum
     sha256: dict[str, Sha256] = Field(default_factory=dict)
 
@@ -50,6 +51,11 @@ class Image(ApiModel):
     source: GoModule | Wheel
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
 
+    def reference(self, prefix: str = "v") -> str:
+        """Return what a container runtime calls the image: most tags are the version with a ``v`` before it."""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}:{prefix}{self.version}{digest}"
+
 
 class Release(ApiModel):
     """What a cluster is made of. Never changed once published: a change is another release."""
@@ -62,6 +68,8 @@ class Release(ApiModel):
     containerd: BinaryPart
     runc: BinaryPart
     cni: BinaryPart = Field(description="Network plugins of the CNI project.")
+    flannel: BinaryPart
+    calico: BinaryPart = Field(description="Calico's network plugin and Felix.")
     node_templates: Literal["v1"] = Field(description="Version of the files and services in nodes/.")
     pause: Image
     coredns: Image

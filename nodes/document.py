@@ -11,13 +11,13 @@ class Identity:
     """What a machine is apart from its configuration.
 
     ``instance_id`` is made at random with the machine; ``socket`` and ``group`` are where its supervisor
-    answers, and as what it knows the machine.
+    answers, and as what it knows the machine: empty where systemd starts the services.
     """
 
     name: str
     instance_id: str
-    socket: str
-    group: str
+    socket: str = ""
+    group: str = ""
 
 
 def render_document(identity: Identity, config: MachineConfig) -> str:

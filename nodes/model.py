@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.release import Release
 from contracts.machines import MachineRequest
 
 
@@ -11,13 +12,14 @@ class Layout:
     """Where things are on a machine. The defaults are those of a machine with a disk of its own.
 
     ``config`` is made anew at each boot; ``state`` holds keys, certificates and opened secrets and lives as
-    long as the machine; ``etcd`` is the volume of a control plane slot and outlives it. ``binaries`` maps a
-    command to its file where that isn't below ``/opt/bin``.
+    long as the machine; ``etcd`` is the volume of a control plane slot and outlives it; ``scratch`` is for
+    containers. ``binaries`` maps a command to its file where that isn't below ``/opt/bin``.
     """
 
     config: str = "/etc/kubernetes"
     state: str = "/var/lib/giantnetes"
     etcd: str = "/var/lib/etcd"
+    scratch: str = "/var/lib"
     logs: str = "/var/log/giantnetes"
     binaries: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,7 +64,9 @@ class Need:
 class Service:
     """A long-running program. It starts when ``needs``, if any, is there, and is restarted when it ends.
 
-    ``listens`` has the ports that it opens on the machine's address.
+    ``listens`` has the ports that it opens on the machine's address. ``after`` names services that have to be up
+    before. What runs ``once`` is up when it has ended well. What ``starts_containers`` may end and start again
+    without them; if it ``notifies``, it is up when it says so (sd_notify(3)).
     """
 
     name: str
@@ -70,6 +74,10 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     needs: Need | None = None
     listens: tuple[int, ...] = ()
+    after: tuple[str, ...] = ()
+    once: bool = False
+    notifies: bool = False
+    starts_containers: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ class MachineConfig:
 class Scope:
     """What a template is rendered from."""
 
+    release: Release
     request: MachineRequest
     layout: Layout
 
@@ -105,6 +114,11 @@ class Scope:
     def server(self) -> str:
         """URL of the API server on this control plane machine."""
         return f"https://{self.address}:{self.request.cluster.spec.network.api_port}"
+
+    @property
+    def runs_containers(self) -> bool:
+        """Whether nodes have a container runtime; those of the provider ``local`` have the imitation of one."""
+        return self.request.cluster.spec.provider == "libvirt"
 
     @property
     def port(self) -> int:

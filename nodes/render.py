@@ -16,4 +16,4 @@ TEMPLATES: Mapping[str, Mapping[MachineRole, Callable[[Scope], MachineConfig]]] 
 
 def render(release: Release, request: MachineRequest, layout: Layout) -> MachineConfig:
     """Return what the requested machine is made of, with the files where ``layout`` has them."""
-    return TEMPLATES[release.node_templates][request.machine.role](Scope(request, layout))
+    return TEMPLATES[release.node_templates][request.machine.role](Scope(release, request, layout))

@@ -3,19 +3,21 @@
 from functools import partial
 
 from activities.kubernetes.client import CONNECTIONS, GuestClient, Json
-from activities.kubernetes.manifests import path_of, reference, release_of, render
+from activities.kubernetes.manifests import path_of, release_of, render
 from activities.parallel import gather
 from api.errors import ErrorCode
 from api.release import Image, Release
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 
+_FIRST = {"CustomResourceDefinition", "Namespace"}
+
 
 def apply_addons(client: GuestClient, cluster: ClusterContext) -> int:
-    """Apply all manifests; return how many. Namespaces come first, the rest side by side."""
+    """Apply all manifests; return how many. Those that others need come first, the rest side by side."""
     manifests = addons(cluster)
-    namespaces = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
-    for stage in (namespaces, [manifest for manifest in manifests if manifest not in namespaces]):
+    needed = [manifest for manifest in manifests if manifest["kind"] in _FIRST]
+    for stage in (needed, [manifest for manifest in manifests if manifest not in needed]):
         gather([partial(client.apply, path_of(manifest), manifest) for manifest in stage], CONNECTIONS)
     return len(manifests)
 
@@ -27,18 +29,25 @@ def addons(cluster: ClusterContext) -> list[Json]:
     version = release.node_templates
     dns = {"domain": network.cluster_domain, "dns_address": cluster.dns_address}
     proxy = {"endpoint": cluster.endpoint, "pod_cidr": network.pod_cidr}
+    network_parts = render(version, "network", cluster_id=cluster.cluster_id) if has_pods_network(cluster) else []
     return [
-        *render(version, "coredns", image=reference(release.coredns), **dns),
-        *render(version, "kube-proxy", image=reference(release.kube_proxy), **proxy),
+        *network_parts,
+        *render(version, "coredns", image=release.coredns.reference(), **dns),
+        *render(version, "kube-proxy", image=release.kube_proxy.reference(), **proxy),
         *_ingress(cluster, release),
     ]
+
+
+def has_pods_network(cluster: ClusterContext) -> bool:
+    """Say whether pods of a cluster have addresses of their own: containers are real on virtual machines alone."""
+    return cluster.spec.provider == "libvirt"
 
 
 def _ingress(cluster: ClusterContext, release: Release) -> list[Json]:
     ingress = cluster.spec.ingress
     if ingress is None:
         return []
-    image = reference(_ingress_image(release, ingress.version))
+    image = _ingress_image(release, ingress.version).reference()
     return render(release.node_templates, "traefik", image=image, config=ingress.config)
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from activities.kubernetes.client import Json
 from api.errors import ErrorCode
-from api.release import Image, Release
+from api.release import Release
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from planning.releases import load_releases
@@ -20,7 +20,9 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOURCES = {
     "ClusterRole": "clusterroles",
     "ClusterRoleBinding": "clusterrolebindings",
+    "ClusterInformation": "clusterinformations",
     "ConfigMap": "configmaps",
+    "CustomResourceDefinition": "customresourcedefinitions",
     "DaemonSet": "daemonsets",
     "Deployment": "deployments",
     "IngressClass": "ingressclasses",
@@ -37,12 +39,6 @@ def release_of(cluster: ClusterContext) -> Release:
         return load_releases()[name]
     except KeyError:
         raise StepError(ErrorCode.UNKNOWN_RELEASE, f"there is no release {name}") from None
-
-
-def reference(image: Image, prefix: str = "v") -> str:
-    """Return what a container runtime calls an image: most tags are the version with a ``v`` before it."""
-    digest = f"@{image.digest}" if image.digest else ""
-    return f"{image.name}:{prefix}{image.version}{digest}"
 
 
 def render(version: str, name: str, **values: Any) -> list[Json]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from activities.kubernetes.client import GuestClient, Json, follow
-from activities.kubernetes.manifests import reference, release_of, render
+from activities.kubernetes.manifests import release_of, render
 from activities.kubernetes.waiting import patience, poll
 from api.cluster import NodePool
 from api.errors import ErrorCode
@@ -76,7 +76,7 @@ class Verification:
         [deployment] = render(
             release.node_templates,
             "verification",
-            image=reference(release.pause, prefix=""),
+            image=release.pause.reference(prefix=""),
             replicas=replicas,
             tolerations=tolerations(self.cluster.spec.node_pools),
         )

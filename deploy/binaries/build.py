@@ -27,10 +27,12 @@ _PACKAGES = {
     "etcdctl": "go.etcd.io/etcd/etcdctl/v3",
     **{name: f"github.com/containerd/containerd/v2/cmd/{name}" for name in NODE_COMMANDS["containerd"]},
     "runc": "github.com/opencontainers/runc",
-    "bridge": f"{_PLUGINS}/main/bridge",
     "host-local": f"{_PLUGINS}/ipam/host-local",
     "loopback": f"{_PLUGINS}/main/loopback",
     "portmap": f"{_PLUGINS}/meta/portmap",
+    "flannel": "github.com/flannel-io/flannel",
+    "calico": "github.com/projectcalico/calico/cni-plugin/cmd/calico",
+    "calico-felix": "github.com/projectcalico/calico/felix/cmd/calico-felix",
     "coredns": "github.com/coredns/coredns",
     "ignition-validate": "github.com/coreos/ignition/v2/validate",
 }
@@ -43,10 +45,11 @@ _TAGS = {"containerd": "no_btrfs,no_devmapper,no_zfs", "runc": "seccomp,netgo,os
 _VERSIONS = {
     "containerd": "github.com/containerd/containerd/v2/version.Version",
     "cni": "github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion",
+    "flannel": "github.com/flannel-io/flannel/pkg/version.Version",
 }
 """Variables that the linker writes the version to."""
 
-_IN_C = {"runc"}
+_IN_C = {"runc", "flannel"}
 """Parts with code in C, which gcc compiles; linked statically, since a node has none of its libraries."""
 
 _CPU_S = {
@@ -56,6 +59,8 @@ _CPU_S = {
     "containerd": 140,
     "runc": 40,
     "cni": 20,
+    "flannel": 220,
+    "calico": 500,
     "coredns": 210,
     "ignition": 10,
 }

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.release import Release
 from deploy.binaries.errors import BinariesError
 
-Name = Literal["kubernetes", "etcd", "containerd", "runc", "cni", "coredns", "ignition"]
+Name = Literal["kubernetes", "etcd", "containerd", "runc", "cni", "flannel", "calico", "coredns", "ignition"]
 
 OFFICIAL: Mapping[str, tuple[str, ...]] = {
     "kubernetes": ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
@@ -23,7 +23,9 @@ NODE_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "kubernetes": ("kubelet", "kube-proxy"),
     "containerd": ("containerd", "containerd-shim-runc-v2", "ctr"),
     "runc": ("runc",),
-    "cni": ("bridge", "host-local", "loopback", "portmap"),
+    "cni": ("host-local", "loopback", "portmap"),
+    "flannel": ("flannel",),
+    "calico": ("calico", "calico-felix"),
     "coredns": ("coredns",),
     "ignition": ("ignition-validate",),
 }

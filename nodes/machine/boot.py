@@ -18,8 +18,8 @@ def boot(machine: Machine) -> str:
     """
     if machine.root.exists():
         _clear(machine)
-    for folder in machine.folders:
-        private_folder(Path(folder))
+    for folder in (machine.root, *map(Path, machine.folders)):
+        private_folder(folder)
     for path, content in machine.files.items():
         write_file(Path(path), content.encode())
     machine.pki.prune()
@@ -33,7 +33,10 @@ def start_services(machine: Machine) -> str:
     """Start the services, or return which files they wait for."""
     if missing := machine.missing():
         return f"services wait for {', '.join(missing)}\n"
-    from nodes.machine.services import start  # noqa: PLC0415
+    if machine.socket:
+        from nodes.machine.services import start  # noqa: PLC0415
+    else:
+        from nodes.machine.units import start  # noqa: PLC0415
 
     start(machine)
     return ""
@@ -68,8 +71,9 @@ def _clear(machine: Machine) -> None:
     """End what a dead supervisor left running, and wipe what doesn't outlive a boot."""
     import shutil  # noqa: PLC0415
 
-    from nodes.machine.processes import end_processes  # noqa: PLC0415
+    if machine.socket:  # systemd's services end with the kernel that they run on
+        from nodes.machine.processes import end_processes  # noqa: PLC0415
 
-    for process in end_processes(machine.folder, spare_children_of=os.getppid()):
-        sys.stderr.write(f"ended process {process}, left from before this boot\n")
+        for process in end_processes(machine.folder, spare_children_of=os.getppid()):
+            sys.stderr.write(f"ended process {process}, left from before this boot\n")
     shutil.rmtree(machine.root)

@@ -1,7 +1,6 @@
 """Why a program doesn't run, in one line of its log."""
 
 import re
-from pathlib import Path
 
 from nodes.machine.machine import Machine
 
@@ -16,16 +15,25 @@ ERROR = re.compile(
 
 def explain(machine: Machine, programs: list[str]) -> str:
     """Return one line for each of ``programs`` with the last error in its log."""
-    return "".join(f"{name}: {last_error(machine.folder / 'log' / f'{name}.log')}\n" for name in programs)
+    return "".join(f"{name}: {last_error(_end_of_log(machine, name))}\n" for name in programs)
 
 
-def last_error(log: Path) -> str:
-    """Return the last line of ``log`` that tells an error, else its last line, shortened."""
+def _end_of_log(machine: Machine, program: str) -> str:
+    if not machine.socket:
+        from nodes.machine.units import journal  # noqa: PLC0415
+
+        return journal(program)
+    log = machine.folder / "log" / f"{program}.log"
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+            return file.read().decode(errors="replace")
     except FileNotFoundError:
-        lines = []
+        return ""
+
+
+def last_error(log: str) -> str:
+    """Return the last line of a log's text that tells an error, else its last line, shortened."""
+    lines = [line for line in log.splitlines() if line.strip()]
     told = [line for line in lines if ERROR.search(line)] or lines or ["nothing in its log"]
     return told[-1].strip()[:MAX_CHARACTERS]

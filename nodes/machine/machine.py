@@ -19,7 +19,7 @@ class Machine:
         self.root, self.state, self.lock = folder / "root", folder / "state", folder / LOCK
         self.name: str = document["name"]
         self.instance_id: str = document["instance_id"]
-        self.socket: str = document["socket"]
+        self.socket: str = document["socket"]  # empty where systemd starts the services
         self.group: str = document["group"]
         self.folders: list[str] = document["folders"]
         self.files: dict[str, str] = document["files"]

@@ -1,29 +1,37 @@
-"""A machine that runs workloads: the kubelet."""
+"""A machine that runs workloads: the kubelet, with containerd where containers are real."""
 
-from contracts.machines import MachineRole
+from contracts.machines import MachinePlan, MachineRole
 from contracts.vault import Authority
 from nodes.model import MachineConfig, Scope, Service
 from nodes.v1.apiserver import presence
+from nodes.v1.containers import containerd, images, runtime_files, runtime_folders
 from nodes.v1.kubeconfig import kubeconfig, kubeconfig_path
+from nodes.v1.kubelet import KUBELET, KUBELET_PORT, kubelet, kubelet_config, labels
+from nodes.v1.network import felix, flannel, network_files, network_folders
 from nodes.v1.trust import authority_file, held_certificates
-
-KUBELET = "kubelet"
-KUBELET_PORT = 10250
 
 
 def node(scope: Scope) -> MachineConfig:
     """Return a node of a pool."""
+    layout = scope.layout
+    folders = [layout.config, layout.logs]
+    files = [kubeconfig(layout, KUBELET, scope.request.cluster.endpoint, "kubelet-client")]
+    services = [_hollow_kubelet(scope)]
+    if scope.runs_containers:
+        folders += [*runtime_folders(layout), *network_folders()]
+        files += [kubelet_config(scope), *runtime_files(scope), *network_files(scope)]
+        services = [containerd(layout), *images(scope), kubelet(scope), flannel(scope), felix(scope)]
     return MachineConfig(
         address=scope.address,
-        folders=(scope.layout.config, scope.layout.logs),
-        files=(kubeconfig(scope.layout, KUBELET, scope.request.cluster.endpoint, "kubelet-client"),),
-        services=(_kubelet(scope),),
+        folders=tuple(folders),
+        files=tuple(files),
+        services=tuple(services),
         certificates=held_certificates(MachineRole.NODE),
         authorities=(authority_file(Authority.KUBERNETES),),
     )
 
 
-def _kubelet(scope: Scope) -> Service:
+def _hollow_kubelet(scope: Scope) -> Service:
     """Return the kubelet. One that finds no API backs off for up to seven seconds, so it starts when there is one.
 
     It need not be ready: the Node authorizer knows kubelets without the bootstrap of RBAC.
@@ -44,18 +52,14 @@ def _kubelet(scope: Scope) -> Service:
             f"--memory={machine.size.memory_mib * 2**20}",
             f"--cluster-dns={cluster.dns_address}",
             f"--cluster-domain={cluster.spec.network.cluster_domain}",
-            *_registration(scope),
+            *labels(machine),
+            *_taints(machine),
         ),
         needs=presence(scope, cluster.endpoint),
         listens=(KUBELET_PORT,),
     )
 
 
-def _registration(scope: Scope) -> tuple[str, ...]:
-    machine = scope.request.machine
-    labels = ",".join(f"{key}={value}" for key, value in sorted(machine.labels.items()))
+def _taints(machine: MachinePlan) -> tuple[str, ...]:
     taints = ",".join(f"{taint.key}={taint.value}:{taint.effect}" for taint in machine.taints)
-    return (
-        *((f"--node-labels={labels}",) if labels else ()),
-        *((f"--register-with-taints={taints}",) if taints else ()),
-    )
+    return (f"--register-with-taints={taints}",) if taints else ()

@@ -25,7 +25,7 @@ def faults(document: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("spec", "field", "words"),
     [
-        ({"provider": "mainframe"}, "spec.provider", "'local' or 'simulated'"),
+        ({"provider": "mainframe"}, "spec.provider", "'local', 'libvirt' or 'simulated'"),
         ({"controlPlane": {"replicas": 2}}, "spec.controlPlane.replicas", "1 or 3"),
         ({"nodePools": [{"name": "a", "replicas": -1}]}, "spec.nodePools.0.replicas", "greater than"),
         ({"nodePools": [{"name": "a", "replicas": "3"}]}, "spec.nodePools.0.replicas", "valid integer"),

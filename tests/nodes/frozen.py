@@ -4,7 +4,9 @@
 clusters would no longer be what they were: make a new version of the templates, and a release that names it.
 """
 
+import base64
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from api.cluster import ClusterSpec
 from api.release import Release
 from contracts.context import ClusterContext
 from contracts.machines import MachinePlan, MachineRequest
-from nodes.model import Layout
+from nodes.document import Identity
+from nodes.ignition import LAYOUT, Addresses, disks_of, render_ignition
+from nodes.model import Layout, MachineConfig
 from nodes.render import render
 from planning.create import BALANCED_ENDPOINT_HOST, CONTROL_PLANE, FIRST_SLOT_HOST, machine_groups
 from planning.releases import load_releases
@@ -53,6 +57,8 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "gpu",
         "127.64.7.0/24",
     ),
+    "virtual-control-plane": ({"provider": "libvirt"}, CONTROL_PLANE, "10.20.7.0/24"),
+    "virtual-node": ({"provider": "libvirt", "node_pools": [_POOL]}, "gpu", "10.20.7.0/24"),
 }
 """Spec, group and machine network by name; the last machine of the group is rendered."""
 
@@ -60,9 +66,33 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
 def rendered(release: Release, case: str) -> str:
     """Return the golden file of a case."""
     request = make_request(release.name, case)
-    return yaml.dump(
-        _plain(dataclasses.asdict(render(release, request, Layout()))), Dumper=_Dumper, sort_keys=False
+    config = render(release, request, layout_of(case))
+    if case.startswith("virtual"):
+        return yaml.dump(_decoded(ignition(request, config)), Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(_plain(dataclasses.asdict(config)), Dumper=_Dumper, sort_keys=False)
+
+
+def layout_of(case: str) -> Layout:
+    """Return where things are on the machine of a case."""
+    return LAYOUT if case.startswith("virtual") else Layout()
+
+
+def ignition(request: MachineRequest, config: MachineConfig) -> dict[str, Any]:
+    """Return the Ignition configuration of a virtual machine."""
+    identity = Identity(name=request.machine.name, instance_id="00000000-0000-4000-8000-000000000000")
+    addresses = Addresses(config.address, 24, request.cluster.address(1), 1500, ("192.0.2.53",))
+    document: dict[str, Any] = json.loads(
+        render_ignition(identity, config, addresses, disks_of(request.machine.role))
     )
+    return document
+
+
+def _decoded(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an Ignition configuration with its files as text, and the machine's document as data."""
+    for file in document["storage"]["files"]:
+        text = base64.b64decode(file["contents"]["source"].partition("base64,")[2]).decode()
+        file["contents"] = json.loads(text) if file["path"].endswith(".json") else text
+    return document
 
 
 def make_request(release: str, case: str) -> MachineRequest:

@@ -13,14 +13,14 @@ from nodes.model import Layout, MachineConfig, Service
 from nodes.render import render
 from nodes.v1.policies import audit_policy
 from planning.releases import load_releases
-from tests.nodes.frozen import CASES, make_request
+from tests.nodes.frozen import CASES, layout_of, make_request
 
 RELEASE = load_releases()["1.37.2-1"]
 LAYOUT = Layout()
 
 
 def machine(case: str) -> MachineConfig:
-    return render(RELEASE, make_request(RELEASE.name, case), LAYOUT)
+    return render(RELEASE, make_request(RELEASE.name, case), layout_of(case))
 
 
 def flag(service: Service, name: str) -> list[str]:
@@ -33,16 +33,16 @@ def services(case: str) -> dict[str, Service]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_whatever_a_service_refers_to_is_made_by_the_machine(case: str) -> None:
-    config = machine(case)
+    config, layout = machine(case), layout_of(case)
     certificates = {*config.certificates, *config.authorities}
-    made = {file.path for file in config.files}
-    made |= {LAYOUT.certificate(name) for name in certificates}
-    made |= {LAYOUT.key(name) for name in config.certificates} | {LAYOUT.secret(name) for name in config.secrets}
+    made = {file.path for file in config.files} | {*config.folders, "/etc/cni/net.d"}
+    made |= {layout.certificate(name) for name in certificates}
+    made |= {layout.key(name) for name in config.certificates} | {layout.secret(name) for name in config.secrets}
     text = "\n".join(
         [argument for service in config.services for argument in service.argv[1:]]
         + [file.content for file in config.files]
     )
-    written = {f"{LAYOUT.etcd}/data", f"{LAYOUT.logs}/audit.log"}
+    written = {f"{layout.etcd}/data", f"{layout.logs}/audit.log"}
     assert set(re.findall(r"/(?:etc|var)/[\w./-]+", text)) - written <= made
 
 
@@ -51,7 +51,7 @@ def test_all_that_is_certified_is_used(case: str) -> None:
     config = machine(case)
     text = "\n".join(argument for service in config.services for argument in service.argv)
     text += "\n".join(file.content for file in config.files)
-    unused = [name for name in config.certificates if LAYOUT.key(name) not in text]
+    unused = [name for name in config.certificates if layout_of(case).key(name) not in text]
     assert not unused
 
 
@@ -64,8 +64,10 @@ def test_no_two_services_of_a_machine_share_a_port(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_services_bind_the_machines_own_address_alone(case: str) -> None:
     config = machine(case)
-    for service in config.services:
+    contents = {file.path: file.content for file in config.files}
+    for service in (service for service in config.services if service.listens):
         bound = flag(service, "bind-address") + flag(service, "address") + flag(service, "listen-client-urls")
+        bound += [yaml.safe_load(contents[path])["address"] for path in flag(service, "config")]
         assert bound
         assert all(config.address in value for value in bound)
 

@@ -12,8 +12,8 @@ from planning.releases import RELEASES, load_releases
 LOCK = Path(__file__).parents[2] / "uv.lock"
 RECIPES = Path(__file__).parents[2] / "deploy" / "binaries"
 DIGESTS = {
-    "1.36.3-1": "c448ea8009504af85167e045d37ee2e28cb60dcbe28dccfbfa4b993032fc39d0",
-    "1.37.2-1": "7f9dc2232418a64bb7602004948a67db0384bcd6b522177ed3f053c465653e7a",
+    "1.36.3-1": "8e063051b9f53f1a7055f4b2ebff28e2695387561f55d0e5bcbf179d7be0ee07",
+    "1.37.2-1": "bfe44ca23d8f6afb55c53597a631217d51181c6b42dfdc13e316ab0bbcd1acf8",
 }
 
 
@@ -25,16 +25,16 @@ def test_releases_are_frozen() -> None:
 
 @pytest.mark.parametrize("release", load_releases().values(), ids=str)
 def test_sums_are_those_that_builds_are_checked_against(release: Release) -> None:
-    for name in ("kubernetes", "etcd", "containerd", "runc", "cni"):
+    for name in ("kubernetes", "etcd", "containerd", "runc", "cni", "flannel", "calico"):
         part: BinaryPart = getattr(release, name)
-        assert go_sum(f"{name}-{part.version}", part.module, part.version) == part.sum
+        assert go_sum(f"{name}-{part.version}", part.module, part.tag or f"v{part.version}") == part.sum
 
 
 @pytest.mark.parametrize("release", load_releases().values(), ids=str)
 def test_images_are_pinned_by_what_they_are_made_from(release: Release) -> None:
     for image in (release.pause, release.kube_proxy):
         assert image.source == GoModule(module=release.kubernetes.module, sum=release.kubernetes.sum)
-    coredns = f"coredns-{release.coredns.version}", "github.com/coredns/coredns", release.coredns.version
+    coredns = f"coredns-{release.coredns.version}", "github.com/coredns/coredns", f"v{release.coredns.version}"
     assert release.coredns.source == GoModule(module=coredns[1], sum=go_sum(*coredns))
     for image in release.ingress:
         assert isinstance(image.source, Wheel)
@@ -45,6 +45,6 @@ def test_images_are_pinned_by_what_they_are_made_from(release: Release) -> None:
 def go_sum(recipe: str, module: str, version: str) -> str:
     """Return the sum of a module in the go.sum of a recipe."""
     text = (RECIPES / recipe / "go.sum").read_text()
-    match = re.search(rf"^{re.escape(module)} v{re.escape(version)} (h1:\S+)$", text, re.MULTILINE)
+    match = re.search(rf"^{re.escape(module)} {re.escape(version)} (h1:\S+)$", text, re.MULTILINE)
     assert match, f"{module} {version} is not in go.sum"
     return match[1]

@@ -4,7 +4,7 @@ import pytest
 
 from activities.kubernetes.addons import addons
 from activities.kubernetes.client import Json
-from activities.kubernetes.manifests import path_of, reference
+from activities.kubernetes.manifests import path_of
 from api.errors import ErrorCode
 from api.release import Image, Wheel
 from contracts.context import ClusterContext
@@ -28,7 +28,7 @@ def test_each_release_renders_its_own_versions(nowhere: ClusterContext, name: st
     ingress = with_ingress(nowhere, release.ingress[0].version)
     manifests = addons(changed(ingress, release=name))
     parts = [release.coredns, release.kube_proxy, release.ingress[0]]
-    assert images(manifests) == {reference(part) for part in parts}
+    assert images(manifests) == {part.reference() for part in parts}
     assert len({path_of(manifest) for manifest in manifests}) == len(manifests)
 
 
@@ -41,8 +41,8 @@ def test_what_a_release_installs_is_frozen(name: str) -> None:
 def test_an_image_is_named_by_its_digest_where_it_has_one() -> None:
     digest = f"sha256:{'0' * 64}"
     image = Image(name="r.io/a", version="1.2.3", source=Wheel(package="a", sha256="0" * 64))
-    assert reference(image.model_copy(update={"digest": digest})) == f"r.io/a:v1.2.3@{digest}"
-    assert reference(image, prefix="") == "r.io/a:1.2.3"
+    assert image.model_copy(update={"digest": digest}).reference() == f"r.io/a:v1.2.3@{digest}"
+    assert image.reference(prefix="") == "r.io/a:1.2.3"
 
 
 def test_manifests_hold_the_clusters_network(nowhere: ClusterContext) -> None:

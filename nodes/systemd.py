@@ -1,0 +1,92 @@
+"""Services as systemd units (systemd.service(5), systemd.exec(5), systemd.mount(5))."""
+
+from collections.abc import Iterable
+
+from nodes.model import Service
+
+BOOT_UNIT = "giantnetes-boot.service"
+"""Runs the machine program at each boot; it starts the services once they have what they need."""
+
+_CONTINUED = " \\\n    "
+"""Ignition takes no line of more than 2048 characters."""
+
+MACHINE_PROGRAM = "/opt/bin/giantnetes-machine"
+
+
+def unit_name(service: str) -> str:
+    """Return the unit of a service."""
+    return f"{service}.service"
+
+
+def service_unit(service: Service) -> str:
+    """Return the unit of a service. It is never given up on, and its output goes to the journal."""
+    argv = service.argv
+    if service.needs:
+        command = "await-ready" if service.needs.ready else "await-answer"
+        argv = (MACHINE_PROGRAM, command, service.needs.url, service.needs.authority, *argv)
+    environment = (f"Environment={_quoted(f'{name}={value}')}" for name, value in service.environment.items())
+    return _unit(
+        "[Unit]",
+        f"Description={service.name}",
+        "StartLimitIntervalSec=0",
+        *(f"After={unit_name(name)}" for name in service.after),
+        "[Service]",
+        *_kind(service),
+        f"ExecStart={_CONTINUED.join(_quoted(argument, command=True) for argument in argv)}",
+        *environment,
+        f"Restart={'on-failure' if service.once else 'always'}",
+        "RestartSec=1",
+        "LimitNOFILE=1048576",
+        *(("Delegate=yes", "KillMode=process", "OOMScoreAdjust=-999") if service.starts_containers else ()),
+    )
+
+
+def _kind(service: Service) -> tuple[str, ...]:
+    if service.once:
+        return ("Type=oneshot", "RemainAfterExit=yes")
+    return ("Type=notify",) if service.notifies else ()
+
+
+def boot_unit(mounts: Iterable[str]) -> str:
+    """Return the unit of the machine program, which wants ``mounts`` in place."""
+    return _unit(
+        "[Unit]",
+        "Description=Giantnetes machine",
+        f"RequiresMountsFor={' '.join(mounts)}",
+        "[Service]",
+        "Type=oneshot",
+        "RemainAfterExit=yes",
+        f"ExecStart={MACHINE_PROGRAM} boot",
+        "[Install]",
+        "WantedBy=multi-user.target",
+    )
+
+
+def mount_unit(device: str, path: str, kind: str, options: str = "") -> str:
+    """Return the unit that mounts a disk; its name must be ``mount_name(path)``."""
+    return _unit(
+        "[Unit]",
+        "Before=local-fs.target",
+        "[Mount]",
+        f"What={device}",
+        f"Where={path}",
+        f"Type={kind}",
+        *((f"Options={options}",) if options else ()),
+        "[Install]",
+        "RequiredBy=local-fs.target",
+    )
+
+
+def mount_name(path: str) -> str:
+    """Return the name that systemd wants for the unit of a mount point of plain letters."""
+    return f"{path.strip('/').replace('-', '_').replace('/', '-')}.mount"
+
+
+def _unit(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _quoted(text: str, *, command: bool = False) -> str:
+    """Return one word of a unit file; in commands, and nowhere else, a dollar sign begins a variable."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
+    return '"' + (escaped.replace("$", "$$") if command else escaped) + '"'

@@ -1,0 +1,87 @@
+"""Virtual machines' configuration: valid in Ignition's own eyes, and units that say what was meant."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.binaries import Part, build, cache
+from deploy.binaries.part import NODE_COMMANDS
+from nodes.model import Need, Service
+from nodes.render import render
+from nodes.systemd import mount_name, service_unit
+from planning.releases import load_releases
+from tests.nodes.frozen import CASES, ignition, layout_of, make_request
+
+RELEASE = load_releases()["1.37.2-1"]
+VIRTUAL = [case for case in CASES if case.startswith("virtual")]
+
+
+@pytest.fixture(scope="session")
+def validator() -> Path:
+    """Ignition's own."""
+    part = Part(name="ignition", version="2.24.0")
+    return cache.ensure(build.bundle(part, NODE_COMMANDS["ignition"]), print)["ignition-validate"]
+
+
+def configuration(case: str) -> dict[str, Any]:
+    request = make_request(RELEASE.name, case)
+    return ignition(request, render(RELEASE, request, layout_of(case)))
+
+
+def joined(unit: str) -> str:
+    """Return a unit without continued lines."""
+    return re.sub(r" \\\n +", " ", unit)
+
+
+@pytest.mark.parametrize("case", VIRTUAL)
+def test_ignition_takes_it(case: str, validator: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.ign"
+    file.write_text(json.dumps(configuration(case)))
+    done = subprocess.run([validator, file], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_validator_finds_mistakes(validator: Path, tmp_path: Path) -> None:
+    document = configuration("virtual-node")
+    document["systemd"]["units"][0]["name"] = "nonsense"
+    file = tmp_path / "config.ign"
+    file.write_text(json.dumps(document))
+    done = subprocess.run([validator, file], capture_output=True, text=True, check=False)
+    assert done.returncode, "it takes anything"
+
+
+@pytest.mark.parametrize("case", VIRTUAL)
+def test_only_what_is_to_outlive_a_boot_is_kept(case: str) -> None:
+    wiped = {each["device"]: each["wipeFilesystem"] for each in configuration(case)["storage"]["filesystems"]}
+    state, other = ("etcd", False) if case == "virtual-control-plane" else ("scratch", True)
+    assert wiped == {"/dev/disk/by-id/virtio-state": False, f"/dev/disk/by-id/virtio-{state}": other}
+
+
+def test_words_of_a_command_reach_the_program_as_they_are() -> None:
+    service = Service("x", ("/opt/bin/x", "--a=b c", "--p=100%", "--v=$HOME", '--q="\\'), {"K": "a $b %c"})
+    unit = joined(service_unit(service))
+    assert r'ExecStart="/opt/bin/x" "--a=b c" "--p=100%%" "--v=$$HOME" "--q=\"\\"' in unit
+    assert 'Environment="K=a $b %%c"' in unit
+
+
+def test_a_service_that_needs_something_waits_for_it() -> None:
+    need = Need("https://10.0.0.1:6443/readyz", "/ca.crt")
+    unit = joined(service_unit(Service("x", ("/opt/bin/x",), needs=need)))
+    words = '"/opt/bin/giantnetes-machine" "await-ready" "https://10.0.0.1:6443/readyz" "/ca.crt" "/opt/bin/x"'
+    assert f"ExecStart={words}\n" in unit
+
+
+def test_mount_units_have_the_names_that_systemd_wants() -> None:
+    assert mount_name("/opt") == "opt.mount"
+    assert mount_name("/var/lib/etcd") == "var-lib-etcd.mount"
+
+
+@pytest.mark.parametrize("case", VIRTUAL)
+def test_mounts_are_named_after_their_paths(case: str) -> None:
+    for unit in configuration(case)["systemd"]["units"]:
+        if where := re.search(r"^Where=(\S+)$", unit["contents"], re.MULTILINE):
+            assert unit["name"] == mount_name(where[1])
