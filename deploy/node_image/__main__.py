@@ -1,4 +1,4 @@
-"""``just node-image``: the node image, made if it isn't there, with its digests."""
+"""``just node-image``: what virtual machines boot, made if it isn't there, with its digests."""
 
 import json
 import sys
@@ -12,22 +12,34 @@ from deploy.binaries.errors import BinariesError
 from deploy.binaries.progress import to_stderr
 from deploy.node_image.build import digests, installed, node_image
 from deploy.node_image.packages import LOCK, differences, read_lock, write_lock
+from deploy.node_image.release_disk import release_disk
+from planning.releases import load_releases
 
 
 def main(
+    releases: Annotated[
+        list[str] | None,
+        typer.Argument(help="Releases such as 1.37.2-1 whose disks to make as well; all if none."),
+    ] = None,
     update_lock: Annotated[
         bool, typer.Option("--update-lock", help="Take the mirror's newest packages into the lock file first.")
     ] = False,
 ) -> None:
-    """Make the node image and print its files with their SHA-256, as JSON.
+    """Make the node image and the disks of releases, and print their files with their SHA-256, as JSON.
 
-    Needs root on Debian, with mmdebstrap, erofs-utils and zstd. The same lock file gives the same bytes; when the
-    mirror has other packages by now, it says which, and makes nothing.
+    Needs root on Debian, with the packages of `just libvirt-packages`. The same lock files give the same bytes;
+    when the mirror has other packages by now, it says which, and makes nothing.
     """
+    known = load_releases()
+    wanted = releases or list(known)
+    if unknown := [name for name in wanted if name not in known]:
+        to_stderr(f"error: there is no release {', '.join(unknown)}: there are {', '.join(known)}")
+        sys.exit(2)
     try:
         if update_lock:
             _update_lock()
         files = node_image(to_stderr)
+        files |= {f"release {name}": release_disk(known[name], to_stderr) for name in wanted}
     except BinariesError as error:
         to_stderr(f"error: {error}")
         sys.exit(1)

@@ -38,14 +38,14 @@ def node_image(report: Report) -> dict[str, Path]:
 
     Raises BinariesError when they can't be made, or when the mirror's packages are not those of the lock file.
     """
-    return ensure(_bundle(), report)
+    return ensure(image_bundle(), report)
 
 
 def installed(scratch: Path, report: Report) -> list[Package]:
     """Make the tree of packages in ``scratch``/root, with whatever versions the mirror has, and return them."""
     _check_machine()
     report("installing packages for the node image: about a minute")
-    _run(_mmdebstrap(scratch / "root"), scratch)
+    run(_mmdebstrap(scratch / "root"), scratch)
     return read_index((scratch / "packages").read_text())
 
 
@@ -54,14 +54,16 @@ def digests(files: dict[str, Path]) -> dict[str, str]:
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
-def _bundle() -> Bundle:
+def image_bundle() -> Bundle:
+    """Return the recipe of the node image."""
     recipe = {str(path.relative_to(HERE)): hashlib.sha256(path.read_bytes()).hexdigest() for path in _sources()}
     return Bundle(name="node-image", recipe=recipe, paths=PATHS, fill=_fill)
 
 
 def _sources() -> Iterator[Path]:
     """Yield every file that decides what is in the image."""
-    yield from sorted(path for path in HERE.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    yield from (HERE / name for name in ("build.py", "customize.sh", "image.yaml", "initrd.sh", "packages.lock"))
+    yield from sorted(path for path in (HERE / "files").rglob("*") if path.is_file())
 
 
 def _fill(content: Path, scratch: Path, report: Report) -> str:
@@ -74,12 +76,12 @@ def _fill(content: Path, scratch: Path, report: Report) -> str:
     root = scratch / "root"
     _copy_files(HERE / "files", root)
     report("making the node image")
-    _run([str(HERE / "customize.sh"), str(root)], scratch)
-    _run(
+    run([str(HERE / "customize.sh"), str(root)], scratch)
+    run(
         [str(HERE / "initrd.sh"), str(root), *(str(content / PATHS[name]) for name in ("kernel", "initrd"))],
         scratch,
     )
-    _run(
+    run(
         ["mkfs.erofs", "--quiet", f"-T{wanted().epoch}", f"-U{UUID}", str(content / PATHS["root"]), str(root)],
         scratch,
     )
@@ -129,7 +131,7 @@ def _check_machine() -> None:
         raise BinariesError(f"The node image needs more programs: apt-get install {' '.join(lacking)}")
 
 
-def _run(command: Sequence[str], scratch: Path) -> None:
+def run(command: Sequence[str], scratch: Path) -> None:
     """Run a program that tells its trouble on standard error; BinariesError has the end of that."""
     settings = {
         "SOURCE_DATE_EPOCH": str(wanted().epoch),
