@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from temporalio import activity
@@ -23,8 +24,17 @@ from contracts.machines import (
     Provider,
 )
 
-POLL_SECONDS = 0.03
-BOOT_SECONDS = 60.0
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a machine may take to boot, and how often it is looked at meanwhile, both in seconds."""
+
+    boot: float = 60.0
+    poll: float = 0.03
+
+
+PROMPT = Patience()
+"""For machines that are processes."""
 
 EXPLAIN_COMMAND = ["giantnetes-machine", "explain"]
 """With names of programs after it: prints for each the last error in its log."""
@@ -38,9 +48,9 @@ _TOLD = {
 """What is said on a machine (errno(3), and supervisord of a program) when it isn't the machine's own fault."""
 
 
-def machine_activities(provider: Provider) -> list[Callable[..., Any]]:
+def machine_activities(provider: Provider, patience: Patience = PROMPT) -> list[Callable[..., Any]]:
     """Return the activities for the queue of one provider."""
-    machines = MachineActivities(provider)
+    machines = MachineActivities(provider, patience)
     return [
         machines.ensure_endpoint,
         machines.boot,
@@ -53,9 +63,10 @@ def machine_activities(provider: Provider) -> list[Callable[..., Any]]:
 class MachineActivities:
     """What workflows ask of a provider. Every method raises only ``StepError``."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, patience: Patience = PROMPT) -> None:
         """Speak to ``provider``."""
         self._provider = provider
+        self._patience = patience
 
     @activity.defn(name=names.ENSURE_ENDPOINT)
     def ensure_endpoint(self, request: EndpointRequest) -> None:
@@ -66,8 +77,8 @@ class MachineActivities:
     def boot(self, request: MachineRequest) -> MachineRequests:
         """Make a machine exist, wait until it has booted, and return its public keys.
 
-        Raises ``StepError`` with MachineNotReady after a minute, and with MachineFailed when its boot fails or
-        another machine than the one that was made answers.
+        Raises ``StepError`` with MachineNotReady when it takes too long, and with MachineFailed when its boot
+        fails or another machine than the one that was made answers.
         """
         cluster_id, name = request.cluster.cluster_id, request.machine.name
         facts = self._provider.ensure_machine(request.cluster, request.machine, request.slots)
@@ -114,7 +125,7 @@ class MachineActivities:
 
     def _await_boot(self, cluster_id: str, name: str) -> None:
         """Return when the machine is up. One whose services fail has booted: that is for later steps to tell."""
-        deadline = time.monotonic() + BOOT_SECONDS
+        deadline = time.monotonic() + self._patience.boot
         while True:
             observed = self._provider.observe_machine(cluster_id, name)
             if observed.state is MachineState.UP or _failed_services(observed):
@@ -123,9 +134,9 @@ class MachineActivities:
                 raise self._failure(cluster_id, name, ["boot"])
             if time.monotonic() > deadline:
                 raise StepError(
-                    ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {BOOT_SECONDS:.0f} s"
+                    ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {self._patience.boot:.0f} s"
                 )
-            time.sleep(POLL_SECONDS)
+            time.sleep(self._patience.poll)
 
     def _failure(self, cluster_id: str, name: str, programs: list[str]) -> StepError:
         """Say what the machine's logs say of programs that failed."""

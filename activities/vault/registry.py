@@ -220,12 +220,12 @@ class Registry:
             release=cluster.spec.release,
             spec=cluster.spec.model_dump(mode="json", by_alias=True),
             created_at=self._now(),
-            networks=[next(candidates(cluster.cluster_id))],
+            networks=[next(candidates(cluster.cluster_id, cluster.spec.provider))],
         )
 
     def _intend_another(self, path: str, entry: RegistryEntry, version: int) -> RegistryEntry:
         """Write down the next network before it is claimed."""
-        network = next_candidate(entry.cluster_id, entry.networks)
+        network = next_candidate(entry.cluster_id, entry.provider, entry.networks)
         if network is None:
             raise StepError(ErrorCode.CAPACITY, "no machine network is free")
         entry = entry.model_copy(update={"networks": [*entry.networks, network]})

@@ -9,8 +9,7 @@ import pytest
 from temporalio.exceptions import CancelledError
 from temporalio.testing import ActivityEnvironment
 
-from activities import machines as module
-from activities.machines import MachineActivities, machine_activities
+from activities.machines import MachineActivities, Patience, machine_activities
 from activities.simulated.provider import SimulatedProvider
 from activities.simulated.world import World
 from api.errors import ErrorCode
@@ -97,13 +96,10 @@ def test_an_install_that_leaves_something_missing(room: SimulatedRoom, cluster: 
     activities.install(InstallRequest(cluster=cluster.context, machine=slot, files=envelope))
 
 
-def test_a_machine_that_does_not_boot(
-    room: SimulatedRoom, cluster: TestCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_that_does_not_boot(room: SimulatedRoom, cluster: TestCluster) -> None:
     room.faults.boot_seconds(60)
-    monkeypatch.setattr(module, "BOOT_SECONDS", 0.2)
     with pytest.raises(StepError) as raised:
-        MachineActivities(room.provider()).boot(booting(cluster, cluster.nodes[0]))
+        MachineActivities(room.provider(), Patience(boot=0.2)).boot(booting(cluster, cluster.nodes[0]))
     assert raised.value.code is ErrorCode.MACHINE_NOT_READY
 
 

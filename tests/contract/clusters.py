@@ -21,6 +21,7 @@ from tests.contract.authority import TestVault
 
 RELEASE = "1.37.2-1"
 PATIENCE_SECONDS = 60.0
+EMULATED_PATIENCE_SECONDS = 300.0
 POLL_SECONDS = 0.03
 
 
@@ -71,7 +72,11 @@ class TestCluster:
 
     def await_state(self, provider: Provider, machine: MachinePlan, state: MachineState) -> None:
         """Wait until the provider sees a machine in a state."""
-        wait_for(lambda: provider.observe_machine(self.id, machine.name).state is state, f"{machine.name} {state}")
+        wait_for(
+            lambda: provider.observe_machine(self.id, machine.name).state is state,
+            f"{machine.name} {state}",
+            EMULATED_PATIENCE_SECONDS if self.spec.provider == "libvirt" else PATIENCE_SECONDS,
+        )
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> float:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from contracts.machines import Provider
 from tests.contract.clusters import TestCluster
 from tests.contract.rooms import LocalRoom, Room, SimulatedRoom, local_room, new_cluster
 
+PROVIDERS = ["libvirt"] if os.environ.get("G8S_ROOM") else ["local", "simulated"]
+"""Virtual machines need the room that ``tests/libvirt/room.sh`` makes."""
+
 
 @pytest.fixture(scope="session")
 def local() -> Iterator[LocalRoom]:
@@ -14,12 +18,20 @@ def local() -> Iterator[LocalRoom]:
         yield room
 
 
-@pytest.fixture(params=["local", "simulated"])
+@pytest.fixture(scope="session")
+def libvirt() -> Iterator[Room]:
+    from tests.libvirt.rooms import libvirt_room  # noqa: PLC0415 - the package is an extra
+
+    with libvirt_room() as room:
+        yield room
+
+
+@pytest.fixture(params=PROVIDERS)
 def room(request: pytest.FixtureRequest, tmp_path: Path) -> Room:
     """Each provider in turn."""
     if request.param == "simulated":
         return SimulatedRoom(tmp_path)
-    found: LocalRoom = request.getfixturevalue("local")
+    found: Room = request.getfixturevalue(request.param)
     return found
 
 

@@ -94,10 +94,10 @@ class LocalRoom:
         return LocalProvider(self.stack.state, supervisor, socket, self.binaries, tool("traefik"))
 
     def failing(self, operation: str) -> Provider:
-        return _Faulty(self.provider(), operation, lost=False)
+        return Faulty(self.provider(), operation, lost=False)
 
     def losing_the_answer(self, operation: str) -> Provider:
-        return _Faulty(self.provider(), operation, lost=True)
+        return Faulty(self.provider(), operation, lost=True)
 
     def folder(self, cluster: TestCluster, machine: str) -> Path:
         return self.stack.state / "machines" / cluster.id / machine
@@ -109,7 +109,7 @@ class LocalRoom:
         return (self.folder(cluster, machine) / "root" / file).exists()
 
 
-class _Faulty:
+class Faulty:
     """A provider with one fault, for real machines, which can't be asked to have any."""
 
     def __init__(self, provider: Provider, operation: str, *, lost: bool) -> None:
@@ -167,7 +167,7 @@ _numbers = itertools.count(1)
 
 
 def _network(room: Room) -> contextlib.AbstractContextManager[str]:
-    """Simulated machines need no real addresses, only different ones."""
+    """Simulated and virtual machines have networks of their own; they only have to differ."""
     if room.name == "local":
         return claimed_network()
     return contextlib.nullcontext(f"10.9.{next(_numbers) % 256}.0/24")

@@ -35,7 +35,7 @@ def test_a_claim_pins_the_id_and_takes_a_network(vault: Vault) -> None:
     cluster = new_cluster()
     claims = claim(vault, cluster)
     assert claims == Claims(
-        cluster_id=cluster.cluster_id, machine_network=next(candidates(cluster.cluster_id)), adopted=False
+        cluster_id=cluster.cluster_id, machine_network=next(candidates(cluster.cluster_id, "local")), adopted=False
     )
     entry = vault.client(Task.REGISTRY).read(f"clusters/default/{cluster.name}")
     assert entry is not None
@@ -149,7 +149,7 @@ def test_a_released_network_is_quarantined(vault: Vault) -> None:
     first, second, third = new_cluster(), new_cluster(), new_cluster()
     network = registry.claim(ClaimRequest(cluster=first)).machine_network
     registry.release(VaultCleanup(cluster=reference(first)))
-    with patch("activities.vault.registry.candidates", lambda _: iter([network])):
+    with patch("activities.vault.registry.candidates", lambda *_: iter([network])):
         now = START + QUARANTINE - timedelta(seconds=1)
         assert registry.claim(ClaimRequest(cluster=second)).machine_network != network
         now = START + QUARANTINE
@@ -215,7 +215,9 @@ class ClaimsMachine(RuleBasedStateMachine):
         self.living: dict[str, ClusterContext] = {}
         self.networks: dict[str, str] = {}
         self.released: dict[str, datetime] = {}
-        self.narrow = patch("planning.claims.NETWORKS", 6)
+        self.narrow = patch(
+            "planning.claims.machine_networks", lambda _: [f"127.64.{number}.0/24" for number in range(6)]
+        )
         self.narrow.start()
 
     def teardown(self) -> None:

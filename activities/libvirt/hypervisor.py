@@ -1,0 +1,153 @@
+"""One hypervisor's libvirt: domains, volumes and networks that carry our tag. Raises libvirt's own errors."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TypeVar
+
+import libvirt
+
+from activities.libvirt.errors import is_missing
+from activities.libvirt.xml import network_xml, pool_xml, tag_of, volume_xml
+from api.errors import ErrorCode
+from contracts.errors import StepError
+
+POOL = "giantnetes"
+GONE_SECONDS = 30.0
+POLL_SECONDS = 0.1
+T = TypeVar("T")
+_OFF = {libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_NOSTATE}
+
+libvirt.registerErrorHandler(lambda _context, _error: None, None)  # it would print what is raised as well
+
+
+class Hypervisor:
+    """The libvirt daemon at ``uri``; ``volumes`` is the folder of the pool that is made there."""
+
+    def __init__(self, uri: str, volumes: Path) -> None:
+        """Connect when first used."""
+        self._uri = uri
+        self._volumes = volumes
+        self._connection: libvirt.virConnect | None = None
+        self._connecting = threading.Lock()
+
+    @property
+    def connection(self) -> libvirt.virConnect:
+        """The connection, made anew when the daemon has been restarted."""
+        with self._connecting:
+            if self._connection is None or not self._connection.isAlive():
+                self._connection = libvirt.open(self._uri)
+            return self._connection
+
+    def domain(self, name: str) -> libvirt.virDomain | None:
+        """Return a domain by name."""
+        return _found(lambda: self.connection.lookupByName(name))
+
+    def ensure_domain(self, name: str, xml: Callable[[], str]) -> None:
+        """Define a domain unless it is there, have it start with the hypervisor, and start it unless it runs."""
+        domain = self.domain(name) or self.connection.defineXML(xml())
+        domain.setAutostart(1)
+        if domain.state()[0] in _OFF:
+            domain.create()
+
+    def stop_domain(self, name: str) -> None:
+        """Take a domain's power, also across a restart of the hypervisor; return when it is seen stopped."""
+        domain = self.domain(name)
+        if domain is None:
+            return
+        domain.setAutostart(0)
+        if domain.state()[0] not in _OFF:
+            with contextlib.suppress(
+                libvirt.libvirtError
+            ):  # it may have ended by itself; the state is what counts
+                domain.destroy()
+        deadline = time.monotonic() + GONE_SECONDS
+        while domain.state()[0] not in _OFF:
+            if time.monotonic() > deadline:
+                raise StepError(ErrorCode.NOT_GONE, f"domain {name} does not end within {GONE_SECONDS:.0f} s")
+            time.sleep(POLL_SECONDS)
+
+    def remove_domain(self, name: str) -> None:
+        """Stop a domain and forget it."""
+        self.stop_domain(name)
+        if domain := self.domain(name):
+            domain.undefine()
+
+    def is_off(self, domain: libvirt.virDomain) -> bool:
+        """Return whether a domain doesn't run."""
+        return domain.state()[0] in _OFF
+
+    def is_paused(self, domain: libvirt.virDomain) -> bool:
+        """Return whether a domain exists and stands still."""
+        return bool(domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED)
+
+    def domains(self) -> list[tuple[str, str]]:
+        """Return cluster id and machine of each of our domains."""
+        tags = (_tag(domain.XMLDesc) for domain in self.connection.listAllDomains())
+        return [tag for tag in tags if tag]
+
+    def ensure_network(self, name: str, bridge: str, cluster_id: str, network: IPv4Network) -> None:
+        """Make a cluster's network unless it is there, now and whenever the hypervisor starts."""
+        found = _found(lambda: self.connection.networkLookupByName(name))
+        made = found or self.connection.networkDefineXML(network_xml(name, bridge, cluster_id, network))
+        made.setAutostart(1)
+        if not made.isActive():
+            made.create()
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network with its bridge and firewall rules."""
+        network = _found(lambda: self.connection.networkLookupByName(name))
+        if network is None:
+            return
+        if network.isActive():
+            network.destroy()
+        network.undefine()
+
+    def networks(self) -> list[str]:
+        """Return the cluster ids of our networks."""
+        tags = (_tag(network.XMLDesc) for network in self.connection.listAllNetworks())
+        return [tag[0] for tag in tags if tag]
+
+    def ensure_volume(self, name: str, size_mib: int) -> Path:
+        """Make a volume unless it is there; return its file."""
+        pool = self._pool()
+        volume = _found(lambda: pool.storageVolLookupByName(name)) or pool.createXML(volume_xml(name, size_mib))
+        return Path(volume.path())
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume, if it is there."""
+        if volume := _found(lambda: self._pool().storageVolLookupByName(name)):
+            volume.delete()
+
+    def volume_names(self) -> list[str]:
+        """Return the names of all volumes of the pool."""
+        return [str(volume.name()) for volume in self._pool().listAllVolumes()]
+
+    def _pool(self) -> libvirt.virStoragePool:
+        pool = _found(lambda: self.connection.storagePoolLookupByName(POOL))
+        if pool is None:
+            self._volumes.mkdir(mode=0o711, parents=True, exist_ok=True)
+            pool = self.connection.storagePoolDefineXML(pool_xml(POOL, self._volumes))
+            pool.setAutostart(1)
+        if not pool.isActive():
+            pool.create()
+        pool.refresh()
+        return pool
+
+
+def _found(look: Callable[[], T]) -> T | None:
+    try:
+        return look()
+    except libvirt.libvirtError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _tag(describe: Callable[[], str]) -> tuple[str, str] | None:
+    """Return whose a domain or network is; None also for one that has gone since it was listed."""
+    xml = _found(describe)
+    return tag_of(xml) if xml else None

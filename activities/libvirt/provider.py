@@ -1,0 +1,290 @@
+"""Machines as virtual machines of a hypervisor (``contracts.machines.Provider``)."""
+
+import contextlib
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from activities.libvirt.agent import Agent, AgentSilentError
+from activities.libvirt.errors import step_errors
+from activities.libvirt.hypervisor import Hypervisor
+from activities.libvirt.images import ensure_images
+from activities.libvirt.leftovers import find_leftovers
+from activities.libvirt.places import DOCUMENT, ETCD, IGNITION, SCRATCH, STATE, Places, checked
+from activities.libvirt.units import UNITS_COMMAND, machine_state, read_units, service_states
+from activities.libvirt.xml import DomainSpec, Volume, domain_xml
+from api.errors import ErrorCode
+from api.release import Release
+from contracts.context import ClusterContext
+from contracts.errors import StepError
+from contracts.machines import (
+    INCOMING,
+    REQUESTS_COMMAND,
+    CommandResult,
+    Leftover,
+    MachineFacts,
+    MachineObservation,
+    MachinePlan,
+    MachineRequest,
+    MachineState,
+)
+from nodes.document import Identity
+from nodes.ignition import LAYOUT, Addresses, Disk, disks_of, render_ignition
+from nodes.machine.store import private_folder, write_file
+from nodes.model import MachineConfig
+from nodes.render import render
+from nodes.systemd import MACHINE_PROGRAM
+from planning.releases import load_releases
+
+LOCK_SECONDS = 120.0
+PARALLEL = 8
+MTU = 1500
+NOT_FOUND = 127
+SIZES_MIB = {STATE: 2048, ETCD: 16384, SCRATCH: 65536}
+"""What volumes may grow to; they begin at a few hundred KiB."""
+
+
+class LibvirtProvider:
+    """Fulfils ``contracts.machines.Provider`` on one hypervisor.
+
+    ``folder`` is the provider's own; ``kind`` is ``kvm`` or ``qemu``; ``images`` returns the files that a release
+    boots from (``activities.libvirt.xml.Images``), those that are there; ``nameservers`` are those of machines.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        uri: str,
+        kind: str,
+        images: Callable[[Release], Mapping[str, Path]],
+        nameservers: tuple[str, ...] = (),
+    ) -> None:
+        """Make nothing yet."""
+        self._places = Places(folder)
+        self._hypervisor = Hypervisor(uri, self._places.volumes)
+        self._kind = kind
+        self._images = images
+        self._nameservers = nameservers
+
+    def ensure_endpoint(self, cluster: ClusterContext, slots: list[MachinePlan]) -> None:
+        """Nothing to do for one slot, which is reached at its own address; more are not supported yet."""
+        del cluster
+        if len(slots) > 1:
+            raise StepError(
+                ErrorCode.INVALID_SPEC,
+                f"spec.controlPlane.replicas is {len(slots)}: the provider libvirt knows control planes of 1 only",
+            )
+
+    def ensure_machine(
+        self, cluster: ClusterContext, machine: MachinePlan, slots: list[MachinePlan]
+    ) -> MachineFacts:
+        """Make the machine unless it exists, and switch it on unless it is. An existing one is never changed."""
+        cluster_id = cluster.cluster_id
+        with self._changing(cluster_id, machine.name):
+            self._refuse_deleted(cluster_id)
+            folder = self._places.machine(cluster_id, machine.name)
+            document = _read(folder)
+            created = document is None
+            if document is None:
+                document = self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
+            name = self._places.domain(cluster_id, machine.name)
+            self._ensure_network(cluster)
+            self._hypervisor.ensure_domain(name, lambda: self._domain(cluster, machine, document))
+            return MachineFacts(
+                name=machine.name,
+                instance_id=document["instance_id"],
+                address=document["address"],
+                created=created,
+            )
+
+    def observe_machine(self, cluster_id: str, name: str) -> MachineObservation:
+        """Look at the domain, and ask systemd in it through the guest agent."""
+        with step_errors(f"looking at machine {name} of {cluster_id}"):
+            document = _read(self._places.machine(cluster_id, name))
+            if document is None:
+                return MachineObservation(name=name, state=MachineState.ABSENT)
+            state, services = self._look(cluster_id, name, document["services"])
+            return MachineObservation(
+                name=name, state=state, instance_id=document["instance_id"], services=services
+            )
+
+    def fence_machine(self, cluster_id: str, name: str) -> None:
+        """Destroy the domain, also across restarts of the hypervisor, and see that it is off. It stays defined."""
+        with self._changing(cluster_id, name):
+            self._hypervisor.stop_domain(self._places.domain(cluster_id, name))
+
+    def delete_machine(self, cluster_id: str, name: str) -> None:
+        """Destroy the domain with all of its volumes but the slot's."""
+        with self._changing(cluster_id, name):
+            self._delete(cluster_id, name)
+
+    def write_files(self, cluster_id: str, name: str, files: dict[str, str]) -> None:
+        """Write files into the machine's incoming folder, through the guest agent."""
+        with step_errors(f"writing files to machine {name} of {cluster_id}"):
+            self._refuse_deleted(cluster_id)
+            agent = self._agent(cluster_id, name)
+            if foreign := [file for file in files if Path(file).name != file or file.startswith(".")]:
+                raise StepError(ErrorCode.INTERNAL, f"{foreign[0]!r} is no plain file name")
+            with _answering(name):
+                result = agent.write_files(f"{LAYOUT.state}/{INCOMING}", files)
+            if result.exit_status:
+                raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name}: {result.stderr.strip()}")
+
+    def run_command(self, cluster_id: str, name: str, command: list[str]) -> CommandResult:
+        """Run the machine program through the guest agent; a machine has no other commands for us."""
+        with step_errors(f"running a command on machine {name} of {cluster_id}"):
+            agent = self._agent(cluster_id, name)
+            program, *arguments = command
+            if program != REQUESTS_COMMAND[0]:
+                return CommandResult(exit_status=NOT_FOUND, stdout="", stderr=f"{program}: command not found")
+            with _answering(name):
+                return agent.run([MACHINE_PROGRAM, *arguments])
+
+    def delete_all(self, cluster_id: str) -> None:
+        """Destroy everything of the cluster, and refuse to make anything of it again."""
+        with self._changing(cluster_id, "everything"):
+            tombstone = self._places.tombstone(cluster_id)
+            private_folder(tombstone.parent)
+            write_file(tombstone, b"")
+            names = {left.name for left in self.list_left(cluster_id) if left.kind == "machine"}
+            with ThreadPoolExecutor(PARALLEL) as pool:
+                list(pool.map(lambda name: self._delete(cluster_id, name), names))
+            for volume in self._hypervisor.volume_names():
+                if volume.startswith(f"{checked(cluster_id)}."):
+                    self._hypervisor.remove_volume(volume)
+            self._hypervisor.remove_network(self._places.network(cluster_id))
+            _clear(self._places.machines / checked(cluster_id))
+            if left := self.list_left(cluster_id):
+                listed = ", ".join(f"{item.kind} {item.name}" for item in left)
+                raise StepError(ErrorCode.NOT_GONE, f"{listed} of {cluster_id} turned up again")
+
+    def list_left(self, cluster_id: str = "") -> list[Leftover]:
+        """List machines, volumes and networks of one cluster, or of all."""
+        with step_errors("looking for what is left"):
+            return find_leftovers(self._places, self._hypervisor, cluster_id)
+
+    def _create(self, request: MachineRequest, folder: Path) -> dict[str, Any]:
+        """Write down what the machine is; its document comes last, and makes it exist."""
+        config, cluster = self._render(request), request.cluster
+        identity = Identity(name=request.machine.name, instance_id=str(uuid.uuid4()))
+        network = IPv4Network(cluster.machine_network)
+        gateway = cluster.address(1)
+        nameservers = self._nameservers or (gateway,)  # cluster DNS wants one to forward to, if only in vain
+        addresses = Addresses(config.address, network.prefixlen, gateway, MTU, nameservers)
+        document = {
+            "instance_id": identity.instance_id,
+            "address": config.address,
+            "services": [service.name for service in config.services],
+        }
+        _clear(folder)
+        private_folder(folder)
+        ignition = render_ignition(identity, config, addresses, disks_of(request.machine.role))
+        write_file(folder / IGNITION, ignition.encode())
+        write_file(folder / DOCUMENT, json.dumps(document).encode())
+        return document
+
+    def _render(self, request: MachineRequest) -> MachineConfig:
+        return render(_release(request.cluster), request, LAYOUT)
+
+    def _domain(self, cluster: ClusterContext, machine: MachinePlan, document: dict[str, Any]) -> str:
+        """Make a machine's volumes, and return what its domain is to be."""
+        release, cluster_id = _release(cluster), cluster.cluster_id
+        images = ensure_images(self._places.images, self._images(release), release.name)
+        console = self._places.console(cluster_id, machine.name)
+        private_folder(console.parent)
+        spec = DomainSpec(
+            kind=self._kind,
+            name=self._places.domain(cluster_id, machine.name),
+            uuid=document["instance_id"],
+            cluster_id=cluster_id,
+            machine=machine.name,
+            cpus=machine.size.cpus,
+            memory_mib=machine.size.memory_mib,
+            images=images,
+            ignition=self._places.machine(cluster_id, machine.name) / IGNITION,
+            console=console,
+            volumes=tuple(self._volume(cluster_id, machine.name, disk) for disk in disks_of(machine.role)),
+            network=self._places.network(cluster_id),
+        )
+        return domain_xml(spec)
+
+    def _volume(self, cluster_id: str, name: str, disk: Disk) -> Volume:
+        volume = self._places.volume(cluster_id, name, disk.serial)
+        return Volume(self._hypervisor.ensure_volume(volume, SIZES_MIB[disk.serial]), disk.serial, disk.keep)
+
+    def _ensure_network(self, cluster: ClusterContext) -> None:
+        name, bridge = self._places.network(cluster.cluster_id), self._places.bridge(cluster.cluster_id)
+        network = IPv4Network(cluster.machine_network)
+        self._hypervisor.ensure_network(name, bridge, cluster.cluster_id, network)
+
+    def _delete(self, cluster_id: str, name: str) -> None:
+        self._hypervisor.remove_domain(self._places.domain(cluster_id, name))
+        for kind in (STATE, SCRATCH):
+            self._hypervisor.remove_volume(self._places.volume(cluster_id, name, kind))
+        _clear(self._places.machine(cluster_id, name))
+
+    def _look(self, cluster_id: str, name: str, services: list[str]) -> tuple[MachineState, dict[str, str]]:
+        domain = self._hypervisor.domain(self._places.domain(cluster_id, name))
+        if domain is None or self._hypervisor.is_off(domain):
+            return MachineState.STOPPED, {}
+        try:
+            result = Agent(domain).run([*UNITS_COMMAND, *(f"{service}.service" for service in services)])
+        except AgentSilentError:
+            return MachineState.BOOTING, {}
+        units = read_units(result.stdout)
+        return machine_state(units), service_states(units)
+
+    def _agent(self, cluster_id: str, name: str) -> Agent:
+        domain = self._hypervisor.domain(self._places.domain(cluster_id, name))
+        if domain is None:
+            raise StepError(ErrorCode.MACHINE_NOT_READY, f"there is no machine {name} of {cluster_id}")
+        if self._hypervisor.is_off(domain):
+            raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name} of {cluster_id} is switched off")
+        return Agent(domain)
+
+    def _refuse_deleted(self, cluster_id: str) -> None:
+        if self._places.tombstone(cluster_id).exists():
+            raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster_id} has been deleted")
+
+    @contextlib.contextmanager
+    def _changing(self, cluster_id: str, name: str) -> Iterator[None]:
+        """Let one caller at a time change a cluster, be it a thread or another process."""
+        with step_errors(f"changing {name} of cluster {cluster_id}"):
+            path = self._places.lock(cluster_id)
+            private_folder(path.parent)
+            with FileLock(path, timeout=LOCK_SECONDS):
+                yield
+
+
+def _release(cluster: ClusterContext) -> Release:
+    release = load_releases().get(cluster.spec.release)
+    if release is None:
+        raise StepError(ErrorCode.UNKNOWN_RELEASE, f"there is no release {cluster.spec.release}")
+    return release
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads((folder / DOCUMENT).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _answering(name: str) -> Iterator[None]:
+    try:
+        yield
+    except AgentSilentError as error:
+        raise StepError(ErrorCode.MACHINE_NOT_READY, f"the agent of machine {name} is silent: {error}") from error

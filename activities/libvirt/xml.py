@@ -1,0 +1,163 @@
+"""What libvirt is asked for, as XML (https://libvirt.org/format.html)."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element, SubElement
+
+from nodes.ignition import RELEASE_DISK
+
+NAMESPACE = "https://giantnetes.io/libvirt/v1"
+"""Of the element in the metadata of domains and networks that says which cluster they belong to."""
+
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+COMMAND_LINE = (
+    "root=/dev/disk/by-id/virtio-root rootfstype=erofs ro systemd.volatile=overlay "
+    "console=ttyS0 ignition.firstboot ignition.platform.id=qemu"
+)
+TRANSLATION_CACHE_MIB = 256
+"""For emulated processors: by default QEMU takes half a gigabyte more of memory."""
+
+ET.register_namespace("giantnetes", NAMESPACE)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Read-only files that machines boot from, shared by all of them."""
+
+    root: Path
+    kernel: Path
+    initrd: Path
+    release: Path
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A disk of one machine: its file, its serial number; ``lasting`` when a crash may not harm it."""
+
+    path: Path
+    serial: str
+    lasting: bool = True
+
+
+@dataclass(frozen=True)
+class DomainSpec:
+    """A machine as libvirt sees it. ``kind`` is ``kvm`` or ``qemu``."""
+
+    kind: str
+    name: str
+    uuid: str
+    cluster_id: str
+    machine: str
+    cpus: int
+    memory_mib: int
+    images: Images
+    ignition: Path
+    console: Path
+    volumes: tuple[Volume, ...]
+    network: str
+
+
+def domain_xml(spec: DomainSpec) -> str:
+    """Return the XML of a domain."""
+    domain = Element("domain", type=spec.kind)
+    _texts(domain, name=spec.name, uuid=spec.uuid)
+    _tag(domain, spec.cluster_id, spec.machine)
+    SubElement(domain, "memory", unit="MiB").text = str(spec.memory_mib)
+    SubElement(domain, "vcpu", placement="static").text = str(spec.cpus)
+    firmware = SubElement(domain, "sysinfo", type="fwcfg")
+    SubElement(firmware, "entry", name="opt/com.coreos/config", file=str(spec.ignition))
+    boot = SubElement(domain, "os")
+    SubElement(boot, "type", arch="x86_64", machine="q35").text = "hvm"
+    _texts(boot, kernel=str(spec.images.kernel), initrd=str(spec.images.initrd), cmdline=COMMAND_LINE)
+    features = SubElement(domain, "features")
+    SubElement(features, "acpi")
+    if spec.kind == "qemu":
+        cache = SubElement(SubElement(features, "tcg"), "tb-cache", unit="MiB")
+        cache.text = str(TRANSLATION_CACHE_MIB)
+    SubElement(domain, "cpu", mode="maximum" if spec.kind == "qemu" else "host-passthrough")
+    SubElement(domain, "clock", offset="utc")
+    _texts(domain, on_poweroff="destroy", on_reboot="restart", on_crash="destroy")
+    _devices(SubElement(domain, "devices"), spec)
+    return ET.tostring(domain, encoding="unicode")
+
+
+def _devices(devices: Element, spec: DomainSpec) -> None:
+    shared = ((spec.images.root, "root"), (spec.images.release, RELEASE_DISK.serial))
+    targets = (f"vd{letter}" for letter in "abcdefgh")
+    for path, serial in shared:
+        disk = _disk(devices, path, serial, next(targets), {"type": "raw"})
+        SubElement(disk, "readonly")
+        SubElement(disk, "shareable")
+    for volume in spec.volumes:
+        driver = {"type": "qcow2", "discard": "unmap", **({} if volume.lasting else {"cache": "unsafe"})}
+        _disk(devices, volume.path, volume.serial, next(targets), driver)
+    interface = SubElement(devices, "interface", type="network")
+    SubElement(interface, "source", network=spec.network)
+    SubElement(interface, "model", type="virtio")
+    serial_port = SubElement(devices, "serial", type="pty")
+    SubElement(serial_port, "log", file=str(spec.console), append="on")
+    channel = SubElement(devices, "channel", type="unix")
+    SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
+    random = SubElement(devices, "rng", model="virtio")
+    SubElement(random, "backend", model="random").text = "/dev/urandom"
+    SubElement(devices, "memballoon", model="none")
+    SubElement(devices, "controller", type="usb", model="none")
+
+
+def _disk(devices: Element, path: Path, serial: str, target: str, driver: dict[str, str]) -> Element:
+    disk = SubElement(devices, "disk", type="file", device="disk")
+    SubElement(disk, "driver", {"name": "qemu", **driver})
+    SubElement(disk, "source", file=str(path))
+    SubElement(disk, "target", dev=target, bus="virtio")
+    SubElement(disk, "serial").text = serial
+    return disk
+
+
+def network_xml(name: str, bridge: str, cluster_id: str, network: IPv4Network) -> str:
+    """Return the XML of a cluster's network: a bridge whose first address leads out.
+
+    Without DHCP and DNS: machines have fixed addresses, and nothing of the hypervisor answers on the bridge.
+    """
+    element = Element("network")
+    _texts(element, name=name)
+    _tag(element, cluster_id, "")
+    SubElement(element, "forward", mode="nat")
+    SubElement(element, "bridge", name=bridge, stp="off", delay="0")
+    SubElement(element, "dns", enable="no")
+    SubElement(element, "ip", address=str(network[1]), netmask=str(network.netmask))
+    return ET.tostring(element, encoding="unicode")
+
+
+def volume_xml(name: str, size_mib: int) -> str:
+    """Return the XML of a volume that grows as it is written to."""
+    volume = Element("volume")
+    _texts(volume, name=name)
+    SubElement(volume, "capacity", unit="MiB").text = str(size_mib)
+    SubElement(SubElement(volume, "target"), "format", type="qcow2")
+    return ET.tostring(volume, encoding="unicode")
+
+
+def pool_xml(name: str, folder: Path) -> str:
+    """Return the XML of a storage pool that is a folder."""
+    pool = Element("pool", type="dir")
+    _texts(pool, name=name)
+    SubElement(SubElement(pool, "target"), "path").text = str(folder)
+    return ET.tostring(pool, encoding="unicode")
+
+
+def tag_of(xml: str) -> tuple[str, str] | None:
+    """Return cluster id and machine of a domain or network; None when it isn't the provider's."""
+    tag = ET.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}machine")  # noqa: S314 - libvirt's own words
+    return None if tag is None else (tag.get("cluster", ""), tag.get("name", ""))
+
+
+def _tag(parent: Element, cluster_id: str, machine: str) -> None:
+    metadata = SubElement(parent, "metadata")
+    SubElement(metadata, f"{{{NAMESPACE}}}machine", cluster=cluster_id, name=machine)
+
+
+def _texts(parent: Element, **texts: str) -> None:
+    for tag, text in texts.items():
+        SubElement(parent, tag).text = text

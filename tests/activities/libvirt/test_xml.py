@@ -1,0 +1,71 @@
+"""What libvirt is asked for. Whether it takes it is seen on real domains by the contract suite."""
+
+import dataclasses
+from ipaddress import IPv4Network
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from activities.libvirt.xml import DomainSpec, Images, Volume, domain_xml, network_xml, tag_of
+
+SPEC = DomainSpec(
+    kind="qemu",
+    name="c0ffee.workers-1",
+    uuid="00000000-0000-4000-8000-000000000000",
+    cluster_id="c0ffee",
+    machine="workers-1",
+    cpus=2,
+    memory_mib=2048,
+    images=Images(Path("/i/root"), Path("/i/kernel"), Path("/i/initrd"), Path("/i/release")),
+    ignition=Path("/m/ignition.json"),
+    console=Path("/c/console.log"),
+    volumes=(Volume(Path("/v/state"), "state"), Volume(Path("/v/scratch"), "scratch", lasting=False)),
+    network="g8s.c0ffee",
+)
+
+
+def disks(spec: DomainSpec = SPEC) -> dict[str, ET.Element]:
+    found = ET.fromstring(domain_xml(spec)).findall("devices/disk")
+    return {disk.findtext("serial", ""): disk for disk in found}
+
+
+def test_whose_a_domain_is_can_be_read_back() -> None:
+    assert tag_of(domain_xml(SPEC)) == ("c0ffee", "workers-1")
+    assert tag_of(network_xml("g8s.c0ffee", "g8s0", "c0ffee", IPv4Network("10.32.7.0/24"))) == ("c0ffee", "")
+
+
+def test_what_others_made_is_nobodys() -> None:
+    assert tag_of("<domain><name>theirs</name></domain>") is None
+    assert tag_of("<domain><metadata><x xmlns='https://example.com'/></metadata></domain>") is None
+
+
+def test_images_are_shared_and_never_written_to() -> None:
+    for serial, disk in disks().items():
+        shared = disk.find("readonly") is not None and disk.find("shareable") is not None
+        assert shared is (serial in {"root", "release"})
+
+
+def test_only_what_a_crash_may_harm_is_written_carelessly() -> None:
+    careless = {serial for serial, disk in disks().items() if disk.find("driver[@cache='unsafe']") is not None}
+    assert careless == {"scratch"}
+
+
+def test_disks_are_found_in_the_guest_by_serial_and_have_targets_of_their_own() -> None:
+    targets = [disk.find("target") for disk in disks().values()]
+    assert len({target.get("dev") for target in targets if target is not None}) == len(disks()) == 4
+
+
+@pytest.mark.parametrize(("kind", "cpu", "cache"), [("qemu", "maximum", "256"), ("kvm", "host-passthrough", None)])
+def test_emulated_and_virtualised_processors(kind: str, cpu: str, cache: str | None) -> None:
+    domain = ET.fromstring(domain_xml(dataclasses.replace(SPEC, kind=kind)))
+    assert domain.get("type") == kind
+    assert domain.findall(f"cpu[@mode='{cpu}']")
+    assert domain.findtext("features/tcg/tb-cache") == cache
+
+
+def test_nothing_of_the_hypervisor_answers_on_the_bridge() -> None:
+    network = ET.fromstring(network_xml("n", "b", "c0ffee", IPv4Network("10.32.7.0/24")))
+    assert network.findall("dns[@enable='no']")
+    assert not network.findall(".//dhcp")
+    assert network.findall("ip[@address='10.32.7.1']")
