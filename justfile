@@ -8,6 +8,9 @@ unexport VIRTUAL_ENV
 
 python := "uv run --frozen python"
 
+packages := "gcc libc6-dev libseccomp-dev pkg-config libvirt-dev mmdebstrap erofs-utils zstd " + \
+    "qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients iptables iproute2 util-linux tini"
+
 [private]
 default:
     @just --list --unsorted
@@ -60,16 +63,34 @@ kubeconfig name="demo":
 binaries *releases:
     @{{ python }} -m workers.cli.binaries "$@"
 
-# Make the image that virtual machines boot, or print where it is (root on Debian); --help tells more
+# Make what virtual machines boot: the node image and the disks of releases (all if none is named); needs root
 [group('use')]
 [no-exit-message]
-node-image *options:
+node-image *releases:
     @{{ python }} -m deploy.node_image "$@"
+
+# Install the Debian packages that virtual machines, their image and the package libvirt-python need
+[group('use')]
+libvirt-packages:
+    apt-get install --yes --no-install-recommends {{ packages }}
+
+# Run the worker of this hypervisor: it makes virtual machines with libvirt; settings are in docs/virtual-machines.md
+[group('use')]
+[no-exit-message]
+hypervisor:
+    @uv run --frozen --extra libvirt python -m workers.hypervisor
 
 # Run all tests in two processes, or those that pytest is told, as `just test tests/api -k network`
 [group('develop')]
 test *arguments: binaries
     @uv run --frozen pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder "$@"
+
+# Run the tests on real virtual machines, in a network of their own, or those that pytest is told; needs root
+[group('develop')]
+test-libvirt *arguments: binaries
+    {{ python }} -m deploy.node_image
+    uv sync --frozen --extra libvirt
+    tests/libvirt/room.sh .venv/bin/python -m pytest --timeout 900 ${@:-tests/contract/test_provider.py tests/libvirt}
 
 # Run the static checks: lint, format, types, imports, lock file and generated files
 [group('develop')]

@@ -32,6 +32,12 @@ NODE_MASK = 24
 MAX_MASK_DIFFERENCE = 16
 """Bits that the pods' range may be wider than a node's; kube-controller-manager ends itself beyond that."""
 
+VIRTUAL_MACHINES = "10.32.0.0/11"
+"""Where the networks of virtual machines are taken from (``planning.claims.PRIVATE``)."""
+
+VIRTUAL_MEMORY_MIB = {"controlPlane": 2048, "node": 1024}
+"""With less a virtual machine starts to end its programs: a quarter of it holds what a boot writes."""
+
 OUR_LABELS = "giantnetes.io"
 
 _SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
@@ -40,7 +46,22 @@ _SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z
 def faults(spec: ClusterSpec) -> list[str]:
     """Return a sentence for every fault, each begun by its field; none when such a cluster can be made."""
     pools = chain.from_iterable(_pool(index, pool) for index, pool in enumerate(spec.node_pools))
-    return [*_network(spec), *_oidc(spec), *pools]
+    virtual = _virtual(spec) if spec.provider == "libvirt" else ()
+    return [*_network(spec), *_oidc(spec), *pools, *virtual]
+
+
+def _virtual(spec: ClusterSpec) -> Iterator[str]:
+    network, control_plane = spec.network, spec.control_plane
+    for field, value in (("podCIDR", network.pod_cidr), ("serviceCIDR", network.service_cidr)):
+        if ip_network(value).overlaps(ip_network(VIRTUAL_MACHINES)):
+            yield f"spec.network.{field}: {value} overlaps {VIRTUAL_MACHINES}, where virtual machines live"
+    if control_plane.replicas > 1:
+        yield "spec.controlPlane.replicas: virtual machines make control planes of 1 only"
+    if control_plane.machine.memory_mib < (least := VIRTUAL_MEMORY_MIB["controlPlane"]):
+        yield f"spec.controlPlane.machine.memoryMiB: a virtual machine needs {least} at least"
+    for index, pool in enumerate(spec.node_pools):
+        if pool.machine.memory_mib < (least := VIRTUAL_MEMORY_MIB["node"]):
+            yield f"spec.nodePools.{index}.machine.memoryMiB: a virtual machine needs {least} at least"
 
 
 def _network(spec: ClusterSpec) -> Iterator[str]:

@@ -21,7 +21,7 @@ ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 _DEFAULT = timedelta(seconds=30)
 # Longer than what an activity itself waits for, a lock or a command: it has the better words for what is late.
 _LONGER = {
-    names.BOOT_MACHINE: timedelta(minutes=5),
+    names.BOOT_MACHINE: timedelta(minutes=10),
     names.INSTALL_MACHINE: timedelta(minutes=4),
     names.ENSURE_ENDPOINT: timedelta(minutes=1),
     names.DELETE_MACHINES: timedelta(minutes=5),

@@ -86,7 +86,7 @@ def cli(stack: Stack) -> TemporalCli:
 
 async def test_address_taken(stack: Stack, client: Client, cli: TemporalCli, leak_search: LeakSearch) -> None:
     handle, cluster_id = await start_known(client, "taken", **LOCAL)
-    address = str(ip_network(next(candidates(cluster_id)))[11])
+    address = str(ip_network(next(candidates(cluster_id, "local")))[11])
     with socket.create_server((address, 6443)):
         told = await until_told(handle, cli, ErrorCode.ADDRESS_IN_USE)
         assert f"{address}:6443" in told.message

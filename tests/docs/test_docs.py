@@ -23,7 +23,7 @@ from api.status import Phase
 from contracts import activities
 from deploy.binaries import cost
 from deploy.stack import preflight
-from planning.claims import NETWORKS, QUARANTINE
+from planning.claims import LOOPBACK, QUARANTINE
 from planning.create import plan_create
 from planning.delete import plan_delete
 from planning.quotas import Quota
@@ -181,12 +181,12 @@ def test_activities_codes_and_phases_are_named() -> None:
 
 
 def test_the_numbers_are_the_code_s() -> None:
-    assert (MAX_MACHINES, NETWORKS, MAX_TRIES, QUARANTINE.seconds) == (200, 16320, 100, 600)
+    assert (MAX_MACHINES, len(LOOPBACK), MAX_TRIES, QUARANTINE.seconds) == (200, 16320, 100, 600)
     assert (Quota().clusters, Quota().machines, CertificatesSpec().leaf_ttl_hours) == (50, 1000, 720)
     assert (THREADS, HEARTBEAT_SECONDS, policies.HEARTBEAT_TIMEOUT.seconds, HANDOVER.seconds) == (32, 1, 5, 2)
     assert (policies.QUEUE_TIMEOUT.seconds, policies.LOST_REQUEST.seconds) == (120, 1)
     assert [policies.backoff(attempt).total_seconds() for attempt in (1, 2, 8, 20, 21)] == [0.5, 1, 60, 60, 300]
-    seconds = [30, 240, 300, 300, 180, 180, 180]
+    seconds = [30, 240, 600, 300, 180, 180, 180]
     names = (activities.CLAIM, activities.INSTALL_MACHINE, activities.BOOT_MACHINE, activities.DELETE_MACHINES)
     waiting = (activities.AWAIT_API, activities.AWAIT_NODES, activities.VERIFY_CLUSTER)
     assert [policies.start_to_close(name).seconds for name in (*names, *waiting)] == seconds

@@ -5,6 +5,9 @@ from datetime import timedelta
 from typing import get_args
 from uuid import uuid4
 
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import ActivityFailureError, Client, WorkflowExecutionStatus
 from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
@@ -30,9 +33,9 @@ LOOK = timedelta(minutes=1)
 async def leftovers() -> int:
     """List machines, volumes, processes, CAs, keys and claims that belong to no living cluster.
 
-    All providers and Vault are asked, by the worker; a cluster lives while its workflow runs. The exit status is 0
-    when nothing is left and 1 otherwise. Leftovers of a cluster whose workflow was terminated are not lost: start
-    the cluster again, it adopts them; then delete it.
+    All providers that have a worker are asked, and Vault; a cluster lives while its workflow runs. The exit status
+    is 0 when nothing is left and 1 otherwise. Leftovers of a cluster whose workflow was terminated are not lost:
+    start the cluster again, it adopts them; then delete it.
     """
     client = await connected()
     found = await _orphans(client)
@@ -53,6 +56,7 @@ async def _orphans(client: Client) -> list[Leftover]:
     """Return what exists and carries the id of no living cluster. Vault comes last: it knows whose an id is."""
     site = from_environment().site
     providers = [queues.provider(site, provider) for provider in get_args(Provider)]
+    providers = [queue for queue in providers if await _is_served(client, queue)]
     looks = await asyncio.gather(*(_look(client, names.LIST_MACHINE_LEFTOVERS, queue) for queue in providers))
     held = await _look(client, names.LIST_VAULT_LEFTOVERS, queues.vault(site))
     found = [item for look in (*looks, held) for item in look]
@@ -60,6 +64,17 @@ async def _orphans(client: Client) -> list[Leftover]:
     lives = await asyncio.gather(*(_lives(client, item) for item in pinned))
     living = {item.cluster_id for item, alive in zip(pinned, lives, strict=True) if alive}
     return [item for item in found if item.cluster_id not in living]
+
+
+async def _is_served(client: Client, queue: str) -> bool:
+    """Say whether the queue is to be asked. Hypervisors have workers of their own, and not every site has any."""
+    if queue.rpartition(".")[2] != "libvirt":
+        return True
+    kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
+    )
+    return bool((await client.workflow_service.describe_task_queue(request)).pollers)
 
 
 async def _look(client: Client, activity: str, queue: str) -> list[Leftover]:

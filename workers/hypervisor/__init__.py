@@ -1,0 +1,1 @@
+"""The worker of one hypervisor: it speaks to libvirt and to Temporal, and to nobody else."""

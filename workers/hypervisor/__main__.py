@@ -1,0 +1,49 @@
+"""``python -m workers.hypervisor``: the process that makes machines on the hypervisor that it runs on.
+
+It has no login to Vault: what it carries to machines is public or sealed to them.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from activities.libvirt.acceleration import best_kind
+from activities.libvirt.provider import LibvirtProvider
+from activities.machines import Patience, machine_activities
+from contracts import queues
+from deploy.node_image import installed_images
+from deploy.paths import state_dir
+from planning.releases import load_releases
+from workers.worker.running import run
+from workers.worker.serving import Queue
+
+PATIENCE = {"kvm": Patience(boot=180, poll=0.25), "qemu": Patience(boot=540, poll=1.0)}
+"""Emulated processors take minutes for a boot when many machines share them."""
+
+log = structlog.get_logger("hypervisor")
+
+
+def hypervisor_queues() -> list[Queue]:
+    """Return the queue of this hypervisor; RuntimeError when no release's images are here."""
+    kernels = [images["kernel"] for release in load_releases().values() if (images := installed_images(release))]
+    if not kernels:
+        raise RuntimeError("there is no node image: make it with `just node-image RELEASE`")
+    kind = os.environ.get("GIANTNETES_VIRTUALIZATION") or best_kind(kernels[0])
+    if kind not in PATIENCE:
+        raise RuntimeError(f"GIANTNETES_VIRTUALIZATION is {kind!r}: choose kvm or qemu, or leave it empty")
+    log.info("machines will be made", virtualization=kind)
+    provider = LibvirtProvider(
+        Path(os.environ.get("GIANTNETES_HYPERVISOR") or state_dir() / "hypervisor"),
+        os.environ.get("GIANTNETES_LIBVIRT_URI", "qemu:///system"),
+        kind,
+        installed_images,
+        tuple(os.environ.get("GIANTNETES_NAMESERVERS", "").split()),
+    )
+    site = os.environ.get("GIANTNETES_SITE", "default")
+    return [Queue(queues.provider(site, "libvirt"), machine_activities(provider, PATIENCE[kind]))]
+
+
+if __name__ == "__main__":
+    sys.exit(run(hypervisor_queues, os.environ.get("GIANTNETES_METRICS_ADDRESS")))

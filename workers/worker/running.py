@@ -1,0 +1,50 @@
+"""Running a worker process: from its logging to its end."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from workers.client import connect
+from workers.worker import telemetry
+from workers.worker.interceptors import ActivityBoundary
+from workers.worker.serving import Queue, make_workers
+from workers.worker.tracing import tracing_interceptors
+
+log = structlog.get_logger("worker")
+
+
+def run(queues: Callable[[], Sequence[Queue]], metrics_address: str | None) -> int:
+    """Poll ``queues`` until SIGTERM or SIGINT, then let running activities end; returns the exit status.
+
+    ``queues`` may raise RuntimeError, whose text says why there can be none.
+    """
+    telemetry.set_up_logging()
+    if telemetry.tracing_wanted():
+        telemetry.set_up_tracing()
+    try:
+        asyncio.run(_serve(queues(), metrics_address))
+    except RuntimeError as error:
+        log.error("worker can't start", reason=str(error))  # noqa: TRY400 - the reason is the whole story
+        return 1
+    return 0
+
+
+async def _serve(queues: Sequence[Queue], metrics_address: str | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tracing = tracing_interceptors() if telemetry.tracing_wanted() else []
+    client = await connect(runtime=telemetry.runtime(metrics_address), interceptors=tracing)
+    async with contextlib.AsyncExitStack() as stack:
+        for worker in make_workers(client, queues, [ActivityBoundary()]):
+            await stack.enter_async_context(worker)
+        log.info(
+            "worker started",
+            queues=[queue.name for queue in queues],
+            temporal=client.service_client.config.target_host,
+        )
+        await stop.wait()
+        log.info("worker stopping")
