@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 
 from contracts.context import ClusterContext
-from contracts.machines import MachinePlan, MachineRole
+from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
 from contracts.vault import Authority
 
 CLUSTER_ADMINS = "giantnetes:cluster-admins"
@@ -34,7 +34,8 @@ class Usage(Flag):
 class Certificate:
     """A kind of certificate.
 
-    ``holder`` is the role of the machine that makes its key, None for certificates of people and workers.
+    ``holder`` is the role of the machine that makes its key, None for certificates of people and workers. What
+    ``of_nodes`` control plane machines hold as well, where they are nodes of their cluster.
     ``common_name`` and ``dns`` may hold ``{machine}`` and ``{domain}``. ``addresses`` names what goes into
     the IP SANs: ``machine``, ``endpoint``, ``service``, ``loopback``. Where each is presented, and what it
     opens, is in ``deploy.docs.access``.
@@ -49,6 +50,7 @@ class Certificate:
     organization: str = ""
     dns: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    of_nodes: bool = False
 
     def subject(self, machine: str) -> str:
         """Return the common name for the machine called ``machine``."""
@@ -193,6 +195,7 @@ CERTIFICATES: dict[str, Certificate] = {
             organization="system:nodes",
             dns=("{machine}",),
             addresses=("machine",),
+            of_nodes=True,
         ),
         Certificate(
             "kubelet-client",
@@ -202,6 +205,7 @@ CERTIFICATES: dict[str, Certificate] = {
             _NODE,
             "the kubelet towards the API",
             organization="system:nodes",
+            of_nodes=True,
         ),
         Certificate(
             "admin",
@@ -226,6 +230,7 @@ CERTIFICATES: dict[str, Certificate] = {
 """All certificates by name. Certificates of people are made on request and have no fixed name."""
 
 
-def held_by(role: MachineRole) -> list[Certificate]:
+def held_by(role: MachineRole, provider: str) -> list[Certificate]:
     """Return the certificates whose keys are made on machines of a role."""
-    return [certificate for certificate in CERTIFICATES.values() if certificate.holder is role]
+    of_nodes = role is _CP and control_planes_are_nodes(provider)
+    return [kind for kind in CERTIFICATES.values() if kind.holder is role or (kind.of_nodes and of_nodes)]

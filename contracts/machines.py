@@ -29,6 +29,14 @@ class MachineRole(StrEnum):
     NODE = "node"
 
 
+def control_planes_are_nodes(provider: str) -> bool:
+    """Say whether control plane machines of a provider run pods too, as real ones must for webhooks to work.
+
+    The API server reaches pods by the routes of the node that it runs on.
+    """
+    return provider == "libvirt"
+
+
 class MachinePlan(WireModel):
     """A machine to be. ``host`` is its host number in the machine network; ``pool`` is empty for slots."""
 

@@ -16,6 +16,9 @@ VERSION = "3.3.0"
 FOLDER = "/var/lib/giantnetes"
 """The folder of the machine program."""
 
+BOOTED = f"{FOLDER}/root/booted"
+"""The file that says that a boot has come to its end."""
+
 SCRATCH = "/var/lib/scratch"
 """Where containers and what they write are: in memory they would fill it."""
 
@@ -56,7 +59,7 @@ SCRATCH_DISK = Disk("scratch", SCRATCH, keep=False)
 
 def disks_of(role: MachineRole) -> list[Disk]:
     """Return the disks of a machine beside those that all share."""
-    return [STATE_DISK, ETCD_DISK] if role is MachineRole.CONTROL_PLANE else [STATE_DISK, SCRATCH_DISK]
+    return [STATE_DISK, *([ETCD_DISK] if role is MachineRole.CONTROL_PLANE else []), SCRATCH_DISK]
 
 
 def render_ignition(identity: Identity, config: MachineConfig, addresses: Addresses, disks: list[Disk]) -> str:

@@ -66,7 +66,8 @@ class Service:
 
     ``listens`` has the ports that it opens on the machine's address. ``after`` names services that have to be up
     before. What runs ``once`` is up when it has ended well. What ``starts_containers`` may end and start again
-    without them; if it ``notifies``, it is up when it says so (sd_notify(3)).
+    without them; if it ``notifies``, it is up when it says so (sd_notify(3)). ``restart_seconds`` after its end it
+    starts again.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Service:
     after: tuple[str, ...] = ()
     once: bool = False
     notifies: bool = False
+    restart_seconds: int = 1
     starts_containers: bool = False
 
 

@@ -35,7 +35,7 @@ def service_unit(service: Service) -> str:
         f"ExecStart={_CONTINUED.join(_quoted(argument, command=True) for argument in argv)}",
         *environment,
         f"Restart={'on-failure' if service.once else 'always'}",
-        "RestartSec=1",
+        f"RestartSec={service.restart_seconds}",
         "LimitNOFILE=1048576",
         *(("Delegate=yes", "KillMode=process", "OOMScoreAdjust=-999") if service.starts_containers else ()),
     )

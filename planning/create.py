@@ -3,7 +3,7 @@
 from itertools import count
 
 from api.cluster import ClusterSpec, NodePool
-from contracts.machines import MachinePlan, MachineRole
+from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
 from contracts.plan import Plan, Step, StepKind
 
 BALANCED_ENDPOINT_HOST = 10
@@ -56,6 +56,10 @@ def _node(pool: NodePool, number: int, host: int) -> MachinePlan:
 
 def _steps(spec: ClusterSpec) -> list[Step]:
     pools = [pool.name for pool in spec.node_pools if pool.replicas]
+    joining = (
+        [_join(CONTROL_PLANE, "Wait for control plane nodes")] if control_planes_are_nodes(spec.provider) else []
+    )
+    joining += [_join(name, f"Wait for nodes of pool {name}") for name in pools]
     steps = [
         Step(name="claim", title="Claim id and addresses", kind=StepKind.CLAIM),
         Step(name="authorities", title="Make certificate authorities", kind=StepKind.AUTHORITIES, needs=["claim"]),
@@ -87,21 +91,12 @@ def _steps(spec: ClusterSpec) -> list[Step]:
         Step(name="api", title="Wait for the API", kind=StepKind.API, needs=_api_needs(spec)),
         Step(name="access", title="Bind administrators", kind=StepKind.ACCESS, needs=["api"]),
         Step(name="addons", title="Install add-ons", kind=StepKind.ADDONS, needs=["access"]),
-        *(
-            Step(
-                name=f"join-{name}",
-                title=f"Wait for nodes of pool {name}",
-                kind=StepKind.NODES,
-                needs=["access", f"start-{name}"],
-                group=name,
-            )
-            for name in pools
-        ),
+        *joining,
         Step(
             name="verify",
             title="Verify by using the cluster",
             kind=StepKind.VERIFY,
-            needs=["addons", *(f"join-{name}" for name in pools)],
+            needs=["addons", *(step.name for step in joining)],
         ),
         Step(name="record", title="Record the cluster as complete", kind=StepKind.RECORD, needs=["verify"]),
     ]
@@ -112,6 +107,11 @@ def _steps(spec: ClusterSpec) -> list[Step]:
 
 def _boot(group: str, title: str) -> Step:
     return Step(name=f"boot-{group}", title=title, kind=StepKind.BOOT, needs=["claim"], group=group)
+
+
+def _join(group: str, title: str) -> Step:
+    needs = ["access", f"start-{group}"]
+    return Step(name=f"join-{group}", title=title, kind=StepKind.NODES, needs=needs, group=group)
 
 
 def _api_needs(spec: ClusterSpec) -> list[str]:

@@ -29,17 +29,19 @@ def addons(cluster: ClusterContext) -> list[Json]:
     version = release.node_templates
     dns = {"domain": network.cluster_domain, "dns_address": cluster.dns_address}
     proxy = {"endpoint": cluster.endpoint, "pod_cidr": network.pod_cidr}
-    network_parts = render(version, "network", cluster_id=cluster.cluster_id) if has_pods_network(cluster) else []
+    if runs_network_on_nodes(cluster):
+        network_parts = render(version, "network", cluster_id=cluster.cluster_id)
+    else:
+        network_parts = render(version, "kube-proxy", image=release.kube_proxy.reference(), **proxy)
     return [
         *network_parts,
         *render(version, "coredns", image=release.coredns.reference(), **dns),
-        *render(version, "kube-proxy", image=release.kube_proxy.reference(), **proxy),
         *_ingress(cluster, release),
     ]
 
 
-def has_pods_network(cluster: ClusterContext) -> bool:
-    """Say whether pods of a cluster have addresses of their own: containers are real on virtual machines alone."""
+def runs_network_on_nodes(cluster: ClusterContext) -> bool:
+    """Say whether kube-proxy and what connects pods are programs of the nodes, as on virtual machines."""
     return cluster.spec.provider == "libvirt"
 
 

@@ -21,7 +21,7 @@ FIELD_MANAGER = "giantnetes"
 CONNECTIONS = 4
 """Kept connections of one client, and requests at a time: the API server has as few cores to answer with."""
 
-TIMEOUTS = (2.0, 5.0)
+TIMEOUTS = (3.0, 15.0)
 """Seconds to connect, and between bytes of an answer."""
 
 JSON = "application/json"

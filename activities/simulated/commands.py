@@ -26,7 +26,7 @@ NOT_FOUND = 127
 def lacking_keys(database: sqlite3.Connection, machine: sqlite3.Row) -> list[str]:
     """Return the names of private keys that ``machine`` would have to make for its requests."""
     disk = _Disk(database, machine, {})
-    names = [f"{certificate.name}.key" for certificate in held_by(disk.role)]
+    names = [f"{certificate.name}.key" for certificate in held_by(disk.role, "simulated")]
     held = disk.read(KEYS)
     return [name for name in [*names, *([SEALING_KEY] if disk.wants_secrets() else [])] if name not in held]
 
@@ -94,7 +94,7 @@ class _Disk:
 
 def _requests(disk: _Disk) -> str:
     valid = {name for name, end in disk.read(PKI).items() if float(end) > time.time() + LEAST_SECONDS}
-    wanted = sorted({certificate.name for certificate in held_by(disk.role)} - valid)
+    wanted = sorted({certificate.name for certificate in held_by(disk.role, "simulated")} - valid)
     answer = MachineRequests(
         instance_id=disk.instance_id,
         requests={name: make_request(disk.ensure_key(f"{name}.key", make_key)).decode() for name in wanted},
@@ -122,7 +122,7 @@ def _install(disk: _Disk) -> str:
         disk.write(SECRETS, dict.fromkeys(secrets, ""))
         disk.remove(KEYS, SEALING_KEY, SEALING_CERTIFICATE)
     _take_certificates(disk, incoming)
-    missing = {certificate.name for certificate in held_by(disk.role)} - set(disk.read(PKI))
+    missing = {certificate.name for certificate in held_by(disk.role, "simulated")} - set(disk.read(PKI))
     lacking = sorted(missing) + (["secrets"] if disk.wants_secrets() else [])
     return f"services wait for {', '.join(lacking)}\n" if lacking else ""
 
@@ -130,7 +130,7 @@ def _install(disk: _Disk) -> str:
 def _take_certificates(disk: _Disk, incoming: dict[str, str]) -> None:
     """Record until when each certificate is valid; all of them or, when one doesn't fit, none."""
     ends = {}
-    for certificate in held_by(disk.role):
+    for certificate in held_by(disk.role, "simulated"):
         if f"{certificate.name}.crt" in incoming:
             authority = incoming.get(f"{authority_file(certificate.authority)}.crt", "")
             key = disk.read(KEYS).get(f"{certificate.name}.key", "")

@@ -10,7 +10,7 @@ import hashlib
 
 from contracts.certificates import CERTIFICATES, Certificate, Usage
 from contracts.context import ClusterContext
-from contracts.machines import MachinePlan, MachineRole
+from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
 from contracts.vault import Authority, UserCertificateRequest
 from planning.create import CONTROL_PLANE, machine_groups
 
@@ -127,10 +127,11 @@ def _names(certificate: Certificate, cluster: ClusterContext) -> list[str]:
 
 def _machines(certificate: Certificate, cluster: ClusterContext) -> list[MachinePlan]:
     """Return the holders: slots one by one, nodes as one pattern for each pool, which grows and shrinks."""
-    if certificate.holder is MachineRole.NODE:
-        pools = cluster.spec.node_pools
-        return [MachinePlan(name=f"{pool.name}-*", role=MachineRole.NODE, host=0) for pool in pools]
-    return machine_groups(cluster.spec)[CONTROL_PLANE]
+    slots = machine_groups(cluster.spec)[CONTROL_PLANE]
+    if certificate.holder is not MachineRole.NODE:
+        return slots
+    pools = [MachinePlan(name=f"{pool.name}-*", role=MachineRole.NODE, host=0) for pool in cluster.spec.node_pools]
+    return pools + (slots if control_planes_are_nodes(cluster.spec.provider) else [])
 
 
 def _ranges(certificate: Certificate, cluster: ClusterContext) -> list[str]:

@@ -11,7 +11,7 @@ from activities.vault.paths import authority_mount
 from activities.vault.requests import check_request
 from api.errors import ErrorCode
 from contracts import activities as names
-from contracts.certificates import CERTIFICATES, Certificate
+from contracts.certificates import Certificate, held_by
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.machines import MachineRole
@@ -83,8 +83,9 @@ def read_authority(signer: VaultClient, cluster: ClusterContext, authority: Auth
 def _entitled(request: SigningRequest, name: str) -> Certificate:
     """Return the table's entry for a request, when this machine may make it and it is sound."""
     machine = request.machine
-    certificate = CERTIFICATES.get(name)
-    if certificate is None or certificate.holder is not machine.role:
+    held = {kind.name: kind for kind in held_by(machine.role, request.cluster.spec.provider)}
+    certificate = held.get(name)
+    if certificate is None:
         raise StepError(
             ErrorCode.MACHINE_FAILED, f"{machine.name}, a {machine.role} machine, asked for {name[:80]!r}"
         )

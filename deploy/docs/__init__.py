@@ -70,7 +70,7 @@ def _certificate(kind: Certificate) -> tuple[str, ...]:
         ", ".join(word for usage, word in _USAGES.items() if usage in kind.usage),
         " ".join(map(_code, kind.dns)),
         ", ".join(kind.addresses),
-        _HOLDERS[kind.holder],
+        _HOLDERS[kind.holder] + (", control plane machines that are nodes" if kind.of_nodes else ""),
         kind.purpose,
     )
 

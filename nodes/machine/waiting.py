@@ -14,6 +14,9 @@ LONG_INTERVAL_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 """After this long the wait is no start-up any more, and asking so often would only cost."""
 
+SHARE = 4
+"""A wait is so many times as long as the question before it: several wait on a machine that is slow to answer."""
+
 TIMEOUT_SECONDS = 2.0
 
 
@@ -32,21 +35,23 @@ def _start_when(url: str, authority: str, argv: list[str], *, any_answer: bool) 
 
     ``authority`` is the file with the CA that the server's certificate is checked against.
     """
-    began = time.monotonic()
-    for status in _statuses(url, authority):
+    statuses, began = _statuses(url, authority), time.monotonic()
+    while True:
+        asked = time.monotonic()
+        status = next(statuses)
         if status == http.HTTPStatus.OK or (status and any_answer):
             os.execv(argv[0], argv)  # noqa: S606 - no shell, and the pid must stay
-        patient = time.monotonic() - began < PATIENCE_SECONDS
-        time.sleep(INTERVAL_SECONDS if patient else LONG_INTERVAL_SECONDS)
-    raise AssertionError("statuses never end")
+        now = time.monotonic()
+        least = INTERVAL_SECONDS if now - began < PATIENCE_SECONDS else LONG_INTERVAL_SECONDS
+        time.sleep(max(least, min(SHARE * (now - asked), LONG_INTERVAL_SECONDS)))
 
 
 def _statuses(url: str, authority: str) -> Iterator[int]:
     """Yield one answer's status after the other, on one connection while it lasts; 0 when there is no answer."""
-    parts = urlsplit(url)
+    parts, context = urlsplit(url), None
     while True:
         try:
-            context = ssl.create_default_context(cafile=authority)
+            context = context or ssl.create_default_context(cafile=authority)
             connection = http.client.HTTPSConnection(
                 parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS, context=context
             )

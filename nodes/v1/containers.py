@@ -1,6 +1,8 @@
 """containerd (its "CRI Plugin Config Guide")."""
 
+from contracts.machines import MachineRole
 from nodes.model import File, Layout, Scope, Service
+from nodes.v1.apiserver import readiness
 
 CONTAINERD = "containerd"
 SOCKET = "/run/containerd/containerd.sock"
@@ -22,18 +24,22 @@ def containerd(layout: Layout) -> Service:
 def images(scope: Scope) -> list[Service]:
     """Return what makes the release's images known to containerd, whose store is new at each boot.
 
-    One after the other, that of the pods' own sandbox first: an emulated machine takes long for each.
+    One after the other, that of the pods' own sandbox first, and on a control plane machine when its API is ready:
+    an emulated machine takes long for each.
     """
     release, ingress = scope.release, scope.request.cluster.spec.ingress
-    references = [release.pause.reference(prefix=""), release.coredns.reference(), release.kube_proxy.reference()]
+    references = [release.pause.reference(prefix=""), release.coredns.reference()]
     references += [image.reference() for image in release.ingress if ingress and image.version == ingress.version]
     services: list[Service] = []
+    of_control_plane = scope.request.machine.role is MachineRole.CONTROL_PLANE
+    first = readiness(scope, scope.server) if of_control_plane else None
     for reference in references:
         name = archive_name(reference)
         services.append(
             Service(
                 name=f"image-{name.removesuffix('.tar')}",
                 argv=(scope.layout.binary("ctr"), "--namespace=k8s.io", "images", "import", f"{IMAGES}/{name}"),
+                needs=None if services else first,
                 after=(services[-1].name if services else CONTAINERD,),
                 once=True,
             )

@@ -2,7 +2,8 @@
 
 import yaml
 
-from contracts.machines import MachinePlan
+from api.cluster import Taint
+from contracts.machines import MachinePlan, MachineRole
 from nodes.model import File, Layout, Scope, Service
 from nodes.v1.apiserver import presence
 from nodes.v1.containers import CONTAINERD, SOCKET
@@ -65,9 +66,16 @@ def kubelet_config(scope: Scope) -> File:
         "resolvConf": "/run/systemd/resolve/resolv.conf",
         "clusterDNS": [cluster.dns_address],
         "clusterDomain": cluster.spec.network.cluster_domain,
-        "registerWithTaints": [taint.model_dump() for taint in scope.request.machine.taints],
+        "registerWithTaints": [taint.model_dump() for taint in _taints(scope.request.machine)],
     }
     return File(_path(layout), yaml.safe_dump(document, sort_keys=False))
+
+
+def _taints(machine: MachinePlan) -> list[Taint]:
+    """Control plane machines are left to what tolerates them (Kubernetes: "Well-Known Labels, Annotations")."""
+    if machine.role is MachineRole.CONTROL_PLANE:
+        return [Taint(key="node-role.kubernetes.io/control-plane", effect="NoSchedule")]
+    return machine.taints
 
 
 def _path(layout: Layout) -> str:

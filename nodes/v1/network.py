@@ -1,19 +1,28 @@
-"""Pods' network on nodes with real containers: Flannel between machines, Calico's plugin and Felix on each one.
+"""The network of nodes with real containers: Flannel, Calico's plugin and Felix for pods, kube-proxy for services.
 
 Machines of a cluster share a layer-2 network, so Flannel only sets routes (backend ``host-gw``) and nothing is
 encapsulated. Felix enforces NetworkPolicies. This is what the Calico documentation calls Canal, without the pods
-that usually carry it: all three are programs of the release disk, and use the kubelet's own client certificate.
+that usually carry it: all are programs of the release disk, and use the kubelet's own client certificate.
 """
 
 import json
 
+import yaml
+
 from nodes.model import File, Layout, Scope, Service
-from nodes.v1.apiserver import presence
+from nodes.v1.apiserver import readiness
 from nodes.v1.kubeconfig import kubeconfig_path
 
 KUBELET_CONFIG = "kubelet"
 """The kubeconfig that all of them use. RBAC gives nodes what they read (template ``network`` of the add-ons)."""
 
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where they find nft, iptables, ipset and ip."""
+
+RESTART_SECONDS = 10
+"""They end while the API refuses them, as it does before the add-ons' roles are there, and are slow to start."""
+
+PROXY_HEALTH_PORT = 10256
 CNI_FOLDER = "/etc/cni/net.d"
 NODE_NAME = "/var/lib/calico/nodename"
 """Where Calico's plugin looks for the name of the node."""
@@ -30,6 +39,19 @@ def network_files(scope: Scope) -> tuple[File, ...]:
         File(f"{CNI_FOLDER}/10-calico.conflist", _plugins(scope)),
         File(NODE_NAME, scope.request.machine.name),
         File(_flannel_path(scope.layout), _flannel_config(scope)),
+        File(_proxy_path(scope.layout), _proxy_config(scope)),
+    )
+
+
+def kube_proxy(scope: Scope) -> Service:
+    """Return what leads services' addresses to pods (Kubernetes: "kube-proxy Configuration (v1alpha1)")."""
+    return Service(
+        name="kube-proxy",
+        argv=(scope.layout.binary("kube-proxy"), f"--config={_proxy_path(scope.layout)}"),
+        environment={"PATH": PATH},
+        needs=readiness(scope, scope.request.cluster.endpoint),
+        restart_seconds=RESTART_SECONDS,
+        listens=(PROXY_HEALTH_PORT,),
     )
 
 
@@ -46,8 +68,9 @@ def flannel(scope: Scope) -> Service:
             f"--iface={scope.address}",
             "--ip-masq",
         ),
-        environment={"NODE_NAME": machine.name, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        needs=presence(scope, endpoint),
+        environment={"NODE_NAME": machine.name, "PATH": PATH},
+        needs=readiness(scope, endpoint),
+        restart_seconds=RESTART_SECONDS,
     )
 
 
@@ -70,10 +93,12 @@ def felix(scope: Scope) -> Service:
         argv=(scope.layout.binary("calico-felix"),),
         environment={
             **{f"FELIX_{name}": value for name, value in settings.items()},
+            "USE_POD_CIDR": "true",  # addresses are host-local's, and Calico's own are not to be looked for
             "KUBECONFIG": kubeconfig_path(scope.layout, KUBELET_CONFIG),
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": PATH,
         },
-        needs=presence(scope, scope.request.cluster.endpoint),
+        needs=readiness(scope, scope.request.cluster.endpoint),
+        restart_seconds=RESTART_SECONDS,
     )
 
 
@@ -93,6 +118,24 @@ def _plugins(scope: Scope) -> str:
 def _flannel_config(scope: Scope) -> str:
     network = scope.request.cluster.spec.network.pod_cidr
     return json.dumps({"Network": network, "Backend": {"Type": "host-gw"}}, indent=1)
+
+
+def _proxy_config(scope: Scope) -> str:
+    document = {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "bindAddress": scope.address,
+        "healthzBindAddress": f"{scope.address}:{PROXY_HEALTH_PORT}",
+        "hostnameOverride": scope.request.machine.name,
+        "clusterCIDR": scope.request.cluster.spec.network.pod_cidr,
+        "clientConnection": {"kubeconfig": kubeconfig_path(scope.layout, KUBELET_CONFIG)},
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _proxy_path(layout: Layout) -> str:
+    return f"{layout.config}/kube-proxy.yaml"
 
 
 def _flannel_path(layout: Layout) -> str:

@@ -1,33 +1,59 @@
 """A machine that runs workloads: the kubelet, with containerd where containers are real."""
 
-from contracts.machines import MachinePlan, MachineRole
+from dataclasses import dataclass
+
+from contracts.machines import MachinePlan
 from contracts.vault import Authority
-from nodes.model import MachineConfig, Scope, Service
+from nodes.model import File, MachineConfig, Scope, Service
 from nodes.v1.apiserver import presence
 from nodes.v1.containers import containerd, images, runtime_files, runtime_folders
 from nodes.v1.kubeconfig import kubeconfig, kubeconfig_path
 from nodes.v1.kubelet import KUBELET, KUBELET_PORT, kubelet, kubelet_config, labels
-from nodes.v1.network import felix, flannel, network_files, network_folders
+from nodes.v1.network import felix, flannel, kube_proxy, network_files, network_folders
 from nodes.v1.trust import authority_file, held_certificates
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What makes a machine a node, whatever else it may be."""
+
+    folders: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    services: tuple[Service, ...] = ()
 
 
 def node(scope: Scope) -> MachineConfig:
     """Return a node of a pool."""
-    layout = scope.layout
-    folders = [layout.config, layout.logs]
-    files = [kubeconfig(layout, KUBELET, scope.request.cluster.endpoint, "kubelet-client")]
-    services = [_hollow_kubelet(scope)]
-    if scope.runs_containers:
-        folders += [*runtime_folders(layout), *network_folders()]
-        files += [kubelet_config(scope), *runtime_files(scope), *network_files(scope)]
-        services = [containerd(layout), *images(scope), kubelet(scope), flannel(scope), felix(scope)]
+    parts = node_parts(scope)
     return MachineConfig(
         address=scope.address,
-        folders=tuple(folders),
-        files=tuple(files),
-        services=tuple(services),
-        certificates=held_certificates(MachineRole.NODE),
+        folders=(scope.layout.config, scope.layout.logs, *parts.folders),
+        files=parts.files,
+        services=parts.services,
+        certificates=held_certificates(scope.request),
         authorities=(authority_file(Authority.KUBERNETES),),
+    )
+
+
+def node_parts(scope: Scope) -> Parts:
+    """Return the kubelet, and what it needs where containers are real."""
+    layout, client = (
+        scope.layout,
+        kubeconfig(scope.layout, KUBELET, scope.request.cluster.endpoint, "kubelet-client"),
+    )
+    if not scope.runs_containers:
+        return Parts(files=(client,), services=(_hollow_kubelet(scope),))
+    return Parts(
+        folders=(*runtime_folders(layout), *network_folders()),
+        files=(client, kubelet_config(scope), *runtime_files(scope), *network_files(scope)),
+        services=(
+            containerd(layout),
+            *images(scope),
+            kubelet(scope),
+            flannel(scope),
+            felix(scope),
+            kube_proxy(scope),
+        ),
     )
 
 

@@ -64,7 +64,9 @@ def test_a_machine_boots_without_being_waited_for(provider: Provider, cluster: T
 def test_a_booted_machine_asks_for_the_certificates_of_its_role(provider: Provider, cluster: TestCluster) -> None:
     for machine in (cluster.slots[0], cluster.nodes[0]):
         booted = cluster.boot(provider, machine)
-        assert set(booted.requests) == {certificate.name for certificate in held_by(machine.role)}
+        assert set(booted.requests) == {
+            certificate.name for certificate in held_by(machine.role, cluster.spec.provider)
+        }
         assert booted.instance_id == provider.observe_machine(cluster.id, machine.name).instance_id
         for request in booted.requests.values():
             parsed = x509.load_pem_x509_csr(request.encode())

@@ -18,10 +18,10 @@ G8S = Path(sysconfig.get_path("scripts")) / "g8s"
 SECONDS = 60
 
 
-def run(*command: str | Path, ok: bool = True) -> str:
-    """Run a program in the project's folder and return what it printed."""
+def run(*command: str | Path, ok: bool | None = True) -> str:
+    """Run a program in the project's folder and return what it printed; with ``ok`` None it may fail or not."""
     done = attempt(*command)
-    assert (done.returncode == 0) is ok, done.stdout + done.stderr
+    assert ok in {None, done.returncode == 0}, done.stdout + done.stderr
     return done.stdout
 
 
@@ -59,7 +59,7 @@ def example(name: str) -> dict[str, Any]:
     return dict(json.loads((EXAMPLES / f"{name}.json").read_text()))
 
 
-def kubectl(kubeconfig: Path, *arguments: str, ok: bool = True, release: str = RELEASE) -> str:
+def kubectl(kubeconfig: Path, *arguments: str, ok: bool | None = True, release: str = RELEASE) -> str:
     """Run a release's own kubectl."""
     return run(installed(load_releases()[release])["kubectl"], "--kubeconfig", kubeconfig, *arguments, ok=ok)
 

@@ -17,6 +17,8 @@ from tests.nodes.frozen import CASES, layout_of, make_request
 
 RELEASE = load_releases()["1.37.2-1"]
 LAYOUT = Layout()
+ADDRESSES = ("address", "bindAddress", "healthzBindAddress")
+"""Where programs that are told by a file are told what to bind."""
 
 
 def machine(case: str) -> MachineConfig:
@@ -67,7 +69,8 @@ def test_services_bind_the_machines_own_address_alone(case: str) -> None:
     contents = {file.path: file.content for file in config.files}
     for service in (service for service in config.services if service.listens):
         bound = flag(service, "bind-address") + flag(service, "address") + flag(service, "listen-client-urls")
-        bound += [yaml.safe_load(contents[path])["address"] for path in flag(service, "config")]
+        settings = [yaml.safe_load(contents[path]) for path in flag(service, "config")]
+        bound += [value for found in settings for key in ADDRESSES if (value := found.get(key))]
         assert bound
         assert all(config.address in value for value in bound)
 

@@ -56,6 +56,18 @@ def test_a_balancer_only_in_front_of_three() -> None:
     assert StepKind.ENDPOINT in kinds[3]
 
 
+def test_control_plane_machines_are_waited_for_as_nodes_where_they_are() -> None:
+    joined = {
+        provider: [
+            step.group
+            for step in plan_create(cluster(provider=provider).spec).steps
+            if step.kind is StepKind.NODES
+        ]
+        for provider in ("local", "libvirt")
+    }
+    assert joined == {"local": ["workers"], "libvirt": ["control-plane", "workers"]}
+
+
 def test_a_cluster_is_complete_only_when_verified() -> None:
     assert _kinds(plan_create(cluster().spec))[-2:] == [StepKind.VERIFY, StepKind.RECORD]
 

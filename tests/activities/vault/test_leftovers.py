@@ -99,7 +99,7 @@ def test_deleting_one_cluster_leaves_another_whole(vault: Vault) -> None:
 def run_a_life(vault: Vault, cluster: ClusterContext) -> list[BaseModel]:
     """Run every activity that returns something, and return all that came back."""
     machine = machine_groups(cluster.spec)[CONTROL_PLANE][0]
-    requests = {item.name: signing_request() for item in held_by(MachineRole.CONTROL_PLANE)}
+    requests = {item.name: signing_request() for item in held_by(MachineRole.CONTROL_PLANE, "local")}
     sealing = self_signed(rsa.generate_private_key(public_exponent=65537, key_size=2048))
     user = UserCertificateRequest(cluster=cluster, request=signing_request(), user="alice")
     return [

@@ -27,7 +27,7 @@ def sign(vault: Vault, cluster: ClusterContext, machine: MachinePlan, requests: 
 
 @pytest.mark.parametrize("machine", [SLOT, NODE], ids=lambda machine: machine.role)
 def test_a_machine_gets_all_that_it_may_hold(vault: Vault, made: ClusterContext, machine: MachinePlan) -> None:
-    held = held_by(machine.role)
+    held = held_by(machine.role, "local")
     keys = {item.name: new_key() for item in held}
     files = sign(vault, made, machine, {name: signing_request(key) for name, key in keys.items()})
     authorities = set(Authority) if machine.role is MachineRole.CONTROL_PLANE else {Authority.KUBERNETES}

@@ -40,7 +40,7 @@ def machine_of(subject: Subject, name: str) -> MachinePlan:
 def test_a_machine_holds_its_own_and_nothing_else(subject: Subject, role: MachineRole) -> None:
     machine = subject.control_plane if role is MachineRole.CONTROL_PLANE else subject.node
     folder = subject.folder(machine) / "state" / "pki" / "current"
-    assert held(subject.folder(machine)).keys() == {kind.name for kind in held_by(role)}
+    assert held(subject.folder(machine)).keys() == {kind.name for kind in held_by(role, "local")}
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
     anchors = {path.name.removesuffix("-ca.crt"): path.read_text() for path in folder.glob("*-ca.crt")}
     known = Authority if role is MachineRole.CONTROL_PLANE else [Authority.KUBERNETES]

@@ -15,7 +15,9 @@ def test_a_first_boot_makes_files_keys_and_requests(bench: Bench) -> None:
     for file in bench.config.files:
         assert Path(file.path).read_text() == file.content
     booted = bench.requests()
-    assert set(booted.requests) == {certificate.name for certificate in held_by(MachineRole.CONTROL_PLANE)}
+    assert set(booted.requests) == {
+        certificate.name for certificate in held_by(MachineRole.CONTROL_PLANE, "local")
+    }
     assert booted.instance_id == "instance-1"
 
 
