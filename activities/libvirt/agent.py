@@ -19,6 +19,11 @@ ANSWER_SECONDS = 20
 """An emulated machine that is busy answers late."""
 
 COMMAND_SECONDS = 60.0
+_WRITE = """
+[ -e "$2" ] || { echo "has not booted yet" >&2; exit 1; }
+umask 077
+mkdir -p "$1" && exec tar --extract --directory "$1" --no-same-owner
+"""
 POLL_SECONDS = 0.1
 _GONE = {
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
@@ -37,6 +42,10 @@ class Agent:
     def __init__(self, domain: libvirt.virDomain) -> None:
         """Speak to the agent of ``domain``, whose uuid proves which machine answers."""
         self._domain = domain
+
+    def ping(self) -> None:
+        """Return when the agent has answered."""
+        self._call("guest-ping")
 
     def run(self, command: Sequence[str], stdin: bytes = b"") -> CommandResult:
         """Run a command, which is found by its full path; MACHINE_NOT_READY when it doesn't end in a minute."""
@@ -61,10 +70,12 @@ class Agent:
                 )
             time.sleep(POLL_SECONDS)
 
-    def write_files(self, folder: str, files: Mapping[str, str]) -> CommandResult:
-        """Write files of mode 0600 into ``folder``, made if it is missing, by one command."""
-        script = 'umask 077; mkdir -p "$1" && exec tar --extract --directory "$1" --no-same-owner'
-        return self.run(["/bin/sh", "-c", script, "sh", folder], _archive(files))
+    def write_files(self, folder: str, files: Mapping[str, str], needed: str) -> CommandResult:
+        """Write files of mode 0600 into ``folder``, made if it is missing, by one command.
+
+        It fails while there is no file ``needed``: before its disks are mounted, a machine would lose them.
+        """
+        return self.run(["/bin/sh", "-c", _WRITE, "sh", folder, needed], _archive(files))
 
     def _call(self, name: str, **arguments: Any) -> Any:
         request = json.dumps({"execute": name, "arguments": arguments})

@@ -1,9 +1,11 @@
 """One hypervisor's libvirt: domains, volumes and networks that carry our tag. Raises libvirt's own errors."""
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +13,7 @@ from typing import TypeVar
 import libvirt
 
 from activities.libvirt.errors import is_missing
+from activities.libvirt.places import searchable_folder
 from activities.libvirt.xml import network_xml, pool_xml, tag_of, volume_xml
 from api.errors import ErrorCode
 from contracts.errors import StepError
@@ -20,6 +23,11 @@ GONE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 T = TypeVar("T")
 _OFF = {libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_NOSTATE}
+
+OPEN_SECONDS = 30.0
+ALIVE_SECONDS = 10
+ALIVE_TRIES = 3
+"""A daemon that answers nothing for so long, so many times, is taken for gone, and every call to it fails."""
 
 libvirt.registerErrorHandler(lambda _context, _error: None, None)  # it would print what is raised as well
 
@@ -39,7 +47,7 @@ class Hypervisor:
         """The connection, made anew when the daemon has been restarted."""
         with self._connecting:
             if self._connection is None or not self._connection.isAlive():
-                self._connection = libvirt.open(self._uri)
+                self._connection = _open(self._uri)
             return self._connection
 
     def domain(self, name: str) -> libvirt.virDomain | None:
@@ -47,11 +55,14 @@ class Hypervisor:
         return _found(lambda: self.connection.lookupByName(name))
 
     def ensure_domain(self, name: str, xml: Callable[[], str]) -> None:
-        """Define a domain unless it is there, have it start with the hypervisor, and start it unless it runs."""
+        """Define a domain unless it is there, have it start with the hypervisor, and have it run."""
         domain = self.domain(name) or self.connection.defineXML(xml())
         domain.setAutostart(1)
-        if domain.state()[0] in _OFF:
+        state = domain.state()[0]
+        if state in _OFF:
             domain.create()
+        elif state == libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
 
     def stop_domain(self, name: str) -> None:
         """Take a domain's power, also across a restart of the hypervisor; return when it is seen stopped."""
@@ -79,10 +90,6 @@ class Hypervisor:
     def is_off(self, domain: libvirt.virDomain) -> bool:
         """Return whether a domain doesn't run."""
         return domain.state()[0] in _OFF
-
-    def is_paused(self, domain: libvirt.virDomain) -> bool:
-        """Return whether a domain exists and stands still."""
-        return bool(domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED)
 
     def domains(self) -> list[tuple[str, str]]:
         """Return cluster id and machine of each of our domains."""
@@ -129,13 +136,40 @@ class Hypervisor:
     def _pool(self) -> libvirt.virStoragePool:
         pool = _found(lambda: self.connection.storagePoolLookupByName(POOL))
         if pool is None:
-            self._volumes.mkdir(mode=0o711, parents=True, exist_ok=True)
+            searchable_folder(self._volumes)
             pool = self.connection.storagePoolDefineXML(pool_xml(POOL, self._volumes))
             pool.setAutostart(1)
         if not pool.isActive():
             pool.create()
         pool.refresh()
         return pool
+
+
+def _open(uri: str) -> libvirt.virConnect:
+    """Connect; StepError when the daemon takes the connection and then says nothing."""
+    _start_event_loop()
+    opening = ThreadPoolExecutor(1, thread_name_prefix="libvirt-open")
+    try:
+        connection = opening.submit(libvirt.open, uri).result(OPEN_SECONDS)
+    except TimeoutError:
+        text = f"libvirt at {uri} does not answer within {OPEN_SECONDS:.0f} s"
+        raise StepError(ErrorCode.PROVIDER_UNAVAILABLE, text) from None
+    finally:
+        opening.shutdown(wait=False)
+    connection.setKeepAlive(ALIVE_SECONDS, ALIVE_TRIES)
+    return connection
+
+
+@functools.cache
+def _start_event_loop() -> None:
+    """Run libvirt's event loop, which sends and expects the signs of life of connections."""
+    libvirt.virEventRegisterDefaultImpl()
+
+    def run() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=run, name="libvirt-events", daemon=True).start()
 
 
 def _found(look: Callable[[], T]) -> T | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from activities.libvirt.places import searchable_folder
 from activities.libvirt.xml import Images
 from api.errors import ErrorCode
 from contracts.errors import StepError
-from nodes.machine.store import private_folder
 
 LOCK_SECONDS = 300.0
 """Another worker may be copying a gigabyte."""
@@ -25,8 +25,7 @@ def ensure_images(folder: Path, found: Mapping[str, Path], release: str) -> Imag
     names = [field.name for field in dataclasses.fields(Images)]
     if missing := [name for name in names if name not in found]:
         raise StepError(ErrorCode.BINARIES_MISSING, f"release {release} lacks the images {', '.join(missing)}")
-    private_folder(folder.parent)
-    folder.mkdir(mode=0o711, exist_ok=True)
+    searchable_folder(folder)
     with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
         return Images(**{name: _ensure(folder, found[name]) for name in names})
 

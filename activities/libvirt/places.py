@@ -30,7 +30,7 @@ class Places:
         return self.machines / checked(cluster_id) / checked(name)
 
     def console(self, cluster_id: str, name: str) -> Path:
-        """Return the log of a machine's serial console, which outlives it."""
+        """Return the log of a machine's serial console, which virtlogd rotates."""
         return self.folder / "consoles" / f"{self.domain(cluster_id, name)}.log"
 
     def tombstone(self, cluster_id: str) -> Path:
@@ -62,6 +62,12 @@ def owner_of(volume: str) -> tuple[str, str, str] | None:
     """Return cluster id, machine and kind of a volume by its name, None when it isn't the provider's."""
     parts = volume.split(".")
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
+
+
+def searchable_folder(path: Path) -> None:
+    """Make a folder, and those missing above it, whose files others may open by name, as the user of QEMU does."""
+    for folder in [*reversed(path.parents), path]:
+        folder.mkdir(mode=0o711, exist_ok=True)
 
 
 def checked(name: str) -> str:

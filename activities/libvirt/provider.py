@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from filelock import FileLock
 
 from activities.libvirt.agent import Agent, AgentSilentError
 from activities.libvirt.errors import step_errors
+from activities.libvirt.firewall import ensure_firewall
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.images import ensure_images
 from activities.libvirt.leftovers import find_leftovers
-from activities.libvirt.places import DOCUMENT, ETCD, IGNITION, SCRATCH, STATE, Places, checked
+from activities.libvirt.places import DOCUMENT, ETCD, IGNITION, SCRATCH, STATE, Places, checked, searchable_folder
 from activities.libvirt.units import UNITS_COMMAND, machine_state, read_units, service_states
 from activities.libvirt.xml import DomainSpec, Volume, domain_xml
 from api.errors import ErrorCode
@@ -36,7 +38,7 @@ from contracts.machines import (
     MachineState,
 )
 from nodes.document import Identity
-from nodes.ignition import LAYOUT, Addresses, Disk, disks_of, render_ignition
+from nodes.ignition import BOOTED, LAYOUT, Addresses, Disk, disks_of, render_ignition
 from nodes.machine.store import private_folder, write_file
 from nodes.model import MachineConfig
 from nodes.render import render
@@ -51,27 +53,33 @@ SIZES_MIB = {STATE: 2048, ETCD: 16384, SCRATCH: 65536}
 """What volumes may grow to; they begin at a few hundred KiB."""
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a hypervisor is used.
+
+    ``folder`` is the provider's own, ``uri`` that of libvirt's daemon, ``kind`` ``kvm`` or ``qemu``;
+    ``nameservers`` are those of machines, ``management`` the networks (CIDRs) that machines may not reach.
+    """
+
+    folder: Path
+    uri: str = "qemu:///system"
+    kind: str = "kvm"
+    nameservers: tuple[str, ...] = ()
+    management: tuple[str, ...] = ()
+
+
 class LibvirtProvider:
     """Fulfils ``contracts.machines.Provider`` on one hypervisor.
 
-    ``folder`` is the provider's own; ``kind`` is ``kvm`` or ``qemu``; ``images`` returns the files that a release
-    boots from (``activities.libvirt.xml.Images``), those that are there; ``nameservers`` are those of machines.
+    ``images`` returns the files of ``activities.libvirt.xml.Images`` that there are for a release.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        uri: str,
-        kind: str,
-        images: Callable[[Release], Mapping[str, Path]],
-        nameservers: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, settings: Settings, images: Callable[[Release], Mapping[str, Path]]) -> None:
         """Make nothing yet."""
-        self._places = Places(folder)
-        self._hypervisor = Hypervisor(uri, self._places.volumes)
-        self._kind = kind
+        self._settings = settings
+        self._places = Places(settings.folder)
+        self._hypervisor = Hypervisor(settings.uri, self._places.volumes)
         self._images = images
-        self._nameservers = nameservers
 
     def ensure_endpoint(self, cluster: ClusterContext, slots: list[MachinePlan]) -> None:
         """Nothing to do for one slot, which is reached at its own address; more are not supported yet."""
@@ -133,7 +141,7 @@ class LibvirtProvider:
             if foreign := [file for file in files if Path(file).name != file or file.startswith(".")]:
                 raise StepError(ErrorCode.INTERNAL, f"{foreign[0]!r} is no plain file name")
             with _answering(name):
-                result = agent.write_files(f"{LAYOUT.state}/{INCOMING}", files)
+                result = agent.write_files(f"{LAYOUT.state}/{INCOMING}", files, BOOTED)
             if result.exit_status:
                 raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name}: {result.stderr.strip()}")
 
@@ -176,7 +184,9 @@ class LibvirtProvider:
         identity = Identity(name=request.machine.name, instance_id=str(uuid.uuid4()))
         network = IPv4Network(cluster.machine_network)
         gateway = cluster.address(1)
-        nameservers = self._nameservers or (gateway,)  # cluster DNS wants one to forward to, if only in vain
+        nameservers = self._settings.nameservers or (
+            gateway,
+        )  # cluster DNS wants one to forward to, if only in vain
         addresses = Addresses(config.address, network.prefixlen, gateway, MTU, nameservers)
         document = {
             "instance_id": identity.instance_id,
@@ -184,7 +194,7 @@ class LibvirtProvider:
             "services": [service.name for service in config.services],
         }
         _clear(folder)
-        private_folder(folder)
+        searchable_folder(folder)
         ignition = render_ignition(identity, config, addresses, disks_of(request.machine.role))
         write_file(folder / IGNITION, ignition.encode())
         write_file(folder / DOCUMENT, json.dumps(document).encode())
@@ -198,9 +208,9 @@ class LibvirtProvider:
         release, cluster_id = _release(cluster), cluster.cluster_id
         images = ensure_images(self._places.images, self._images(release), release.name)
         console = self._places.console(cluster_id, machine.name)
-        private_folder(console.parent)
+        searchable_folder(console.parent)
         spec = DomainSpec(
-            kind=self._kind,
+            kind=self._settings.kind,
             name=self._places.domain(cluster_id, machine.name),
             uuid=document["instance_id"],
             cluster_id=cluster_id,
@@ -222,6 +232,7 @@ class LibvirtProvider:
     def _ensure_network(self, cluster: ClusterContext) -> None:
         name, bridge = self._places.network(cluster.cluster_id), self._places.bridge(cluster.cluster_id)
         network = IPv4Network(cluster.machine_network)
+        ensure_firewall(self._settings.management)
         self._hypervisor.ensure_network(name, bridge, cluster.cluster_id, network)
 
     def _delete(self, cluster_id: str, name: str) -> None:
@@ -229,6 +240,9 @@ class LibvirtProvider:
         for kind in (STATE, SCRATCH):
             self._hypervisor.remove_volume(self._places.volume(cluster_id, name, kind))
         _clear(self._places.machine(cluster_id, name))
+        console = self._places.console(cluster_id, name)
+        for log in console.parent.glob(f"{console.name}*"):
+            log.unlink(missing_ok=True)
 
     def _look(self, cluster_id: str, name: str, services: list[str]) -> tuple[MachineState, dict[str, str]]:
         domain = self._hypervisor.domain(self._places.domain(cluster_id, name))

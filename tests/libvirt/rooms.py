@@ -10,7 +10,7 @@ from pathlib import Path
 from activities.libvirt.agent import Agent
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.places import Places
-from activities.libvirt.provider import LibvirtProvider
+from activities.libvirt.provider import LibvirtProvider, Settings
 from api.release import Release
 from contracts.machines import Provider
 from deploy.binaries.progress import to_stderr
@@ -33,7 +33,7 @@ class LibvirtRoom:
         self.hypervisor = Hypervisor(URI, self.places.volumes)
 
     def provider(self) -> LibvirtProvider:
-        return LibvirtProvider(self.folder, URI, "qemu", images)
+        return LibvirtProvider(Settings(self.folder, URI, "qemu"), images)
 
     def failing(self, operation: str) -> Provider:
         return Faulty(self.provider(), operation, lost=False)

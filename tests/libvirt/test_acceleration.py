@@ -1,21 +1,19 @@
 """Telling a KVM that runs guests from one that doesn't, with the emulator as the one that does."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from activities.libvirt.acceleration import runs_guests
+from planning.releases import load_releases
 from tests.contract.clusters import RELEASE
+from tests.libvirt.guests import in_a_room
 
-pytestmark = [
-    pytest.mark.skipif("G8S_ROOM" not in os.environ, reason="virtual machines are made by `just test-libvirt`")
-]
+pytestmark = in_a_room
 
 
 @pytest.fixture
 def kernel() -> Path:
-    from planning.releases import load_releases  # noqa: PLC0415
     from tests.libvirt.rooms import images  # noqa: PLC0415
 
     return images(load_releases()[RELEASE])["kernel"]

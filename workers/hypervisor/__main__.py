@@ -10,11 +10,10 @@ from pathlib import Path
 import structlog
 
 from activities.libvirt.acceleration import best_kind
-from activities.libvirt.provider import LibvirtProvider
+from activities.libvirt.provider import LibvirtProvider, Settings
 from activities.machines import Patience, machine_activities
 from contracts import queues
 from deploy.node_image import installed_images
-from deploy.paths import state_dir
 from planning.releases import load_releases
 from workers.worker.running import run
 from workers.worker.serving import Queue
@@ -34,13 +33,14 @@ def hypervisor_queues() -> list[Queue]:
     if kind not in PATIENCE:
         raise RuntimeError(f"GIANTNETES_VIRTUALIZATION is {kind!r}: choose kvm or qemu, or leave it empty")
     log.info("machines will be made", virtualization=kind)
-    provider = LibvirtProvider(
-        Path(os.environ.get("GIANTNETES_HYPERVISOR") or state_dir() / "hypervisor"),
-        os.environ.get("GIANTNETES_LIBVIRT_URI", "qemu:///system"),
-        kind,
-        installed_images,
-        tuple(os.environ.get("GIANTNETES_NAMESERVERS", "").split()),
+    settings = Settings(
+        folder=Path(os.environ.get("GIANTNETES_HYPERVISOR", "/var/lib/giantnetes-hypervisor")),
+        uri=os.environ.get("GIANTNETES_LIBVIRT_URI", "qemu:///system"),
+        kind=kind,
+        nameservers=tuple(os.environ.get("GIANTNETES_NAMESERVERS", "").split()),
+        management=tuple(os.environ.get("GIANTNETES_MANAGEMENT_NETWORKS", "").split()),
     )
+    provider = LibvirtProvider(settings, installed_images)
     site = os.environ.get("GIANTNETES_SITE", "default")
     return [Queue(queues.provider(site, "libvirt"), machine_activities(provider, PATIENCE[kind]))]
 

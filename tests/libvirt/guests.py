@@ -1,0 +1,75 @@
+"""A living cluster of virtual machines."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from activities.libvirt.places import Places
+from deploy.stack import Stack
+from tests.e2e.people import kubectl
+from tests.support.clusters import Handle
+
+if TYPE_CHECKING:  # the package libvirt is an extra
+    from activities.libvirt.hypervisor import Hypervisor
+
+in_a_room = [
+    pytest.mark.timeout(2400),
+    pytest.mark.skipif("G8S_ROOM" not in os.environ, reason="virtual machines are made by `just test-libvirt`"),
+]
+MANAGEMENT_NETWORK = "192.0.2.0/24"
+POD_SECONDS = 600
+"""Emulated machines take minutes to unpack the images of the add-ons."""
+
+
+@dataclass
+class Guest:
+    """A cluster with an administrator's kubeconfig, and the hypervisor that it is on."""
+
+    handle: Handle
+    cluster_id: str
+    kubeconfig: Path
+    hypervisor: "Hypervisor"
+    places: Places
+
+    def kubectl(self, *arguments: str, ok: bool | None = True) -> str:
+        """Run kubectl; what it prints. It may take a minute."""
+        return kubectl(self.kubeconfig, *arguments, ok=ok)
+
+    def wait_for_pods(self, *which: str) -> None:
+        """Wait until pods are Ready."""
+        wait = ("wait", "--for=condition=Ready", "pod", *which, "--timeout=40s")
+        self.until(lambda: "condition met" in self.kubectl(*wait, ok=None), f"pods {which} are Ready")
+
+    def until(self, holds: Callable[[], bool], what: str, seconds: float = POD_SECONDS) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+            time.sleep(2)
+
+
+@contextmanager
+def hypervisor_worker(stack: Stack) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the small worker of this hypervisor."""
+    own = {
+        "GIANTNETES_VIRTUALIZATION": "qemu",
+        "GIANTNETES_MANAGEMENT_NETWORKS": MANAGEMENT_NETWORK,
+        "GIANTNETES_HYPERVISOR": str(stack.state / "hypervisor"),
+    }
+    settings = {**os.environ, **stack.temporal_settings, **own}
+    with (stack.state / "hypervisor.log").open("ab") as output:
+        command = [sys.executable, "-m", "workers.hypervisor"]
+        process = subprocess.Popen(command, env=settings, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)

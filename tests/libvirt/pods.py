@@ -1,0 +1,138 @@
+"""Pods that talk to each other, of images that a release disk has: CoreDNS serves, pause is where clients live.
+
+A client is a line of Python that the node runs in the pod's network namespace, as no image has a shell.
+"""
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from activities.libvirt.places import Places
+from planning.releases import load_releases
+from tests.support.stack import RELEASE
+
+if TYPE_CHECKING:  # the package libvirt is an extra
+    from activities.libvirt.hypervisor import Hypervisor
+
+WEB_PORT = 8080
+"""CoreDNS answers ``/health`` there."""
+
+_SECONDS = 8
+"""Emulated machines answer late; what is dropped is waited for in vain."""
+
+_CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout={seconds}).close()
+    print("connected")
+except OSError as error:
+    print(error)
+"""
+_RESOLVE = """
+import socket, struct, sys
+name = b"".join(bytes([len(part)]) + part.encode() for part in sys.argv[2].split(".")) + b"\\0"
+query = struct.pack("!6H", 1, 256, 1, 0, 0, 0) + name + struct.pack("!2H", 1, 1)
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout({seconds})
+client.sendto(query, (sys.argv[1], 53))
+answer = client.recv(512)
+print(socket.inet_ntoa(answer[-4:]) if answer[7] else "no answer section")
+"""
+
+
+@dataclass
+class Pods:
+    """What runs in a guest, and a way into the pods' networks by the nodes' guest agents."""
+
+    cluster_id: str
+    hypervisor: "Hypervisor"
+    places: Places
+
+    def connects(self, pod: dict[str, Any], address: str, port: int) -> bool:
+        """Say whether a pod reaches a TCP port."""
+        return self._run(pod, _CONNECT, address, str(port)) == "connected"
+
+    def resolve(self, pod: dict[str, Any], server: str, name: str) -> str:
+        """Return the address that a name server gives a pod for a name."""
+        return self._run(pod, _RESOLVE, server, name)
+
+    def machine_connects(self, machine: str, address: str, port: int) -> bool:
+        """Say whether a machine itself reaches a TCP port."""
+        command = ["python3", "-c", _CONNECT.format(seconds=_SECONDS), address, str(port)]
+        return self.on_machine(machine, shlex.join(command)) == "connected"
+
+    def on_machine(self, machine: str, script: str) -> str:
+        """Run a shell script on a machine."""
+        from activities.libvirt.agent import Agent  # noqa: PLC0415
+
+        domain = self.hypervisor.domain(self.places.domain(self.cluster_id, machine))
+        assert domain is not None, machine
+        result = Agent(domain).run(["/bin/bash", "-c", script])
+        assert result.exit_status == 0, result.stderr
+        return result.stdout.strip()
+
+    def _run(self, pod: dict[str, Any], program: str, *arguments: str) -> str:
+        client = shlex.join(["python3", "-c", program.format(seconds=_SECONDS), *arguments])
+        script = f"""
+            for space in /var/run/netns/*; do
+                if nsenter --net="$space" ip -4 address show | grep -q "inet {pod["status"]["podIP"]}/"; then
+                    exec nsenter --net="$space" {client}
+                fi
+            done
+            echo no such pod >&2
+            exit 1
+        """
+        return self.on_machine(pod["spec"]["nodeName"], script)
+
+
+def web(name: str, node: str) -> list[dict[str, Any]]:
+    """Return a server on a node."""
+    corefile = f".:5353 {{\n    health :{WEB_PORT}\n    whoami\n}}\n"
+    image = load_releases()[RELEASE].coredns.reference()
+    container = {
+        "name": "web",
+        "image": image,
+        "args": ["-conf", "/etc/coredns/Corefile"],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": WEB_PORT}, "timeoutSeconds": 10},
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns"}],
+    }
+    volumes = [{"name": "config", "configMap": {"name": name}}]
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"Corefile": corefile}},
+        _pod(name, node, {"app": "web"}, container, volumes=volumes),
+    ]
+
+
+def client(name: str, node: str, **labels: str) -> dict[str, Any]:
+    """Return a pod on a node whose network clients are run in."""
+    container = {"name": "pause", "image": load_releases()[RELEASE].pause.reference(prefix="")}
+    return _pod(name, node, labels, container)
+
+
+def _pod(name: str, node: str, labels: dict[str, str], container: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [container], **spec},
+    }
+
+
+SERVICE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": WEB_PORT}]},
+}
+"""In front of all servers."""
+
+
+def policy(name: str, *sources: dict[str, Any]) -> dict[str, Any]:
+    """Return a policy that lets only ``sources`` (peers of a rule) reach the servers; nobody if there is none."""
+    rules = [{"from": list(sources)}] if sources else []
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"], "ingress": rules},
+    }

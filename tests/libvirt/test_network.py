@@ -1,0 +1,99 @@
+"""The pods' network of real nodes: between machines, through services, by name, and what policies forbid."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.libvirt.guests import Guest, in_a_room
+from tests.libvirt.pods import SERVICE, WEB_PORT, Pods, client, policy, web
+
+pytestmark = in_a_room
+NODES = ("control-plane-1", "workers-1")
+CLIENTS = {f"{kind}-{node}": node for kind in ("friend", "stranger") for node in NODES}
+
+
+@pytest.fixture(scope="module")
+def pods(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Pods:
+    """Two servers and four clients, a friend and a stranger on each node; a fifth in another namespace."""
+    objects: list[dict[str, Any]] = [SERVICE, *(item for node in NODES for item in web(f"web-{node}", node))]
+    objects += [client(name, node, kind=name.partition("-")[0]) for name, node in CLIENTS.items()]
+    apply(guest, tmp_path_factory.mktemp("objects"), objects)
+    guest.kubectl("create", "namespace", "elsewhere")
+    other = tmp_path_factory.mktemp("other")
+    apply(guest, other, [client("visitor", NODES[1], kind="visitor")], "--namespace", "elsewhere")
+    guest.wait_for_pods("--all")
+    guest.wait_for_pods("visitor", "--namespace", "elsewhere")
+    return Pods(guest.cluster_id, guest.hypervisor, guest.places)
+
+
+def apply(guest: Guest, folder: Path, objects: list[dict[str, Any]], *options: str) -> None:
+    file = folder / "objects.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    guest.kubectl("apply", "--filename", str(file), *options)
+
+
+def pod(guest: Guest, name: str, namespace: str = "default") -> dict[str, Any]:
+    found = guest.kubectl("get", "pod", name, "--namespace", namespace, "--output", "json")
+    return dict(json.loads(found))
+
+
+def reached(guest: Guest, pods: Pods, port: int = WEB_PORT) -> dict[tuple[str, str], bool]:
+    """Say which client reaches which server."""
+    servers = {node: pod(guest, f"web-{node}")["status"]["podIP"] for node in NODES}
+    everyone = {name: pod(guest, name) for name in CLIENTS} | {"visitor": pod(guest, "visitor", "elsewhere")}
+    return {
+        (name, node): pods.connects(who, address, port)
+        for name, who in everyone.items()
+        for node, address in servers.items()
+    }
+
+
+def test_pods_reach_each_other_on_one_machine_and_between_two(guest: Guest, pods: Pods) -> None:
+    assert set(reached(guest, pods).values()) == {True}
+
+
+def test_nothing_is_encapsulated(guest: Guest, pods: Pods) -> None:
+    """Routes lead to the machines' own addresses, and no tunnel device exists."""
+    other = pod(guest, f"web-{NODES[1]}")
+    route = pods.on_machine(NODES[0], f"ip route get {other['status']['podIP']}")
+    assert f"via {other['status']['hostIP']}" in route
+    assert "flannel" not in pods.on_machine(NODES[0], "ip -brief link")
+
+
+def test_a_service_is_reached_by_name(guest: Guest, pods: Pods) -> None:
+    address = guest.kubectl("get", "service", "web", "--output", "jsonpath={.spec.clusterIP}")
+    for name in (f"stranger-{node}" for node in NODES):
+        who = pod(guest, name)
+        assert pods.resolve(who, "10.96.0.10", "web.default.svc.cluster.local") == address
+        assert pods.connects(who, address, 80)
+
+
+def test_logs_and_exec(guest: Guest, pods: Pods) -> None:
+    del pods
+    assert "CoreDNS-1.15.0" in guest.kubectl("logs", f"web-{NODES[0]}")
+    assert "CoreDNS-1.15.0" in guest.kubectl("exec", f"web-{NODES[1]}", "--", "/coredns", "-version")
+
+
+def test_policies_hold(guest: Guest, pods: Pods, tmp_path: Path) -> None:
+    friends = {"podSelector": {"matchLabels": {"kind": "friend"}}}
+    elsewhere = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "elsewhere"}}}
+    cases: list[tuple[list[dict[str, Any]], set[str]]] = [
+        ([], set()),
+        ([friends], {"friend"}),
+        ([elsewhere], {"visitor"}),
+        ([friends, elsewhere], {"friend", "visitor"}),
+    ]
+    for sources, allowed in cases:
+        apply(guest, tmp_path, [policy("web", *sources)])
+        await_reached(guest, pods, allowed)
+    guest.kubectl("delete", "networkpolicy", "web")
+    await_reached(guest, pods, {"friend", "stranger", "visitor"})
+
+
+def await_reached(guest: Guest, pods: Pods, allowed: set[str]) -> None:
+    """Wait until the allowed kinds of clients reach each server, and nobody else any."""
+    keys = [(name, node) for name in (*CLIENTS, "visitor") for node in NODES]
+    expected = {key: key[0].partition("-")[0] in allowed for key in keys}
+    guest.until(lambda: reached(guest, pods) == expected, f"only {allowed} get through")
