@@ -9,7 +9,7 @@ unexport VIRTUAL_ENV
 python := "uv run --frozen python"
 
 packages := "gcc libc6-dev libseccomp-dev pkg-config libvirt-dev mmdebstrap erofs-utils zstd " + \
-    "qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients iptables iproute2 util-linux tini"
+    "qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients iptables nftables iproute2 util-linux tini"
 
 [private]
 default:
@@ -87,10 +87,16 @@ test *arguments: binaries
 
 # Run the tests on real virtual machines, in a network of their own, or those that pytest is told; needs root
 [group('develop')]
-test-libvirt *arguments: binaries
-    {{ python }} -m deploy.node_image
+[no-exit-message]
+test-libvirt *arguments: (binaries "1.37.2-1") (node-image "1.37.2-1")
     uv sync --frozen --extra libvirt
-    tests/libvirt/room.sh .venv/bin/python -m pytest --timeout 900 ${@:-tests/contract/test_provider.py tests/libvirt}
+    [ $# != 0 ] || set -- tests/contract/test_provider.py tests/libvirt; \
+        tests/libvirt/room.sh .venv/bin/python -m pytest --timeout 900 "$@"
+
+# Take one virtual machine through the provider's contract: what submissions are tested with
+[group('develop')]
+[no-exit-message]
+smoke-libvirt: (test-libvirt "tests/contract/test_provider.py" "-k" "without_being_waited_for or loses_all_but_state")
 
 # Run the static checks: lint, format, types, imports, lock file and generated files
 [group('develop')]
@@ -129,6 +135,13 @@ replay:
 record:
     {{ python }} -m tests.replay.record
     {{ python }} -m tests.replay.fingerprints
+
+# Time boots of virtual machines beside the same by hand, and a create; the last line is one JSON object; needs root
+[group('develop')]
+[no-exit-message]
+bench-libvirt *options: (binaries "1.37.2-1") (node-image "1.37.2-1")
+    uv sync --frozen --extra libvirt
+    tests/libvirt/room.sh .venv/bin/python -m tests.bench.virtual "$@"
 
 # Time creates beside a script that does the same by hand; the last line is one JSON object
 [group('develop')]

@@ -11,9 +11,11 @@ import typer
 from deploy.binaries.errors import BinariesError
 from deploy.binaries.progress import to_stderr
 from deploy.node_image.build import digests, installed, node_image
-from deploy.node_image.packages import LOCK, differences, read_lock, write_lock
+from deploy.node_image.packages import LOCK, PackagesDifferError, differences, read_lock, write_lock
 from deploy.node_image.release_disk import release_disk
 from planning.releases import load_releases
+
+DIFFERENT = 3
 
 
 def main(
@@ -28,7 +30,7 @@ def main(
     """Make the node image and the disks of releases, and print their files with their SHA-256, as JSON.
 
     Needs root on Debian, with the packages of `just libvirt-packages`. The same lock files give the same bytes;
-    when the mirror has other packages by now, it says which, and makes nothing.
+    when the mirror has other packages by now, it says which, makes nothing, and exits with status 3.
     """
     known = load_releases()
     wanted = releases or list(known)
@@ -42,7 +44,7 @@ def main(
         files |= {f"release {name}": release_disk(known[name], to_stderr) for name in wanted}
     except BinariesError as error:
         to_stderr(f"error: {error}")
-        sys.exit(1)
+        sys.exit(DIFFERENT if isinstance(error, PackagesDifferError) else 1)
     typer.echo(
         json.dumps(
             {name: {"file": str(files[name]), "sha256": sha} for name, sha in digests(files).items()}, indent=2

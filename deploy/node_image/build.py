@@ -14,7 +14,16 @@ from pathlib import Path
 from deploy.binaries.cache import Bundle, ensure
 from deploy.binaries.errors import BinariesError
 from deploy.binaries.progress import Report
-from deploy.node_image.packages import HERE, LOCK, Package, differences, read_index, read_lock, wanted
+from deploy.node_image.packages import (
+    HERE,
+    LOCK,
+    Package,
+    PackagesDifferError,
+    differences,
+    read_index,
+    read_lock,
+    wanted,
+)
 
 TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "zstd": "zstd", "apt-get": "apt"}
 """Programs that a build needs, with the Debian packages that they are in."""
@@ -69,7 +78,7 @@ def _sources() -> Iterator[Path]:
 def _fill(content: Path, scratch: Path, report: Report) -> str:
     found = installed(scratch, report)
     if told := differences(read_lock(LOCK.read_text()), found):
-        raise BinariesError(
+        raise PackagesDifferError(
             f"The packages are not those of {LOCK.name}: {'; '.join(told)}. "
             "If these are wanted, run `just node-image --update-lock` and make a new release."
         )

@@ -6,6 +6,13 @@ from pathlib import Path
 
 import yaml
 
+from deploy.binaries.errors import BinariesError
+
+
+class PackagesDifferError(BinariesError):
+    """The mirror has other packages than the lock file, so the same image can't be made from it any more."""
+
+
 HERE = Path(__file__).parent
 LOCK = HERE / "packages.lock"
 

@@ -89,7 +89,7 @@ def _fill(release: Release, content: Path, scratch: Path, report: Report) -> str
     run(["fsck.erofs", f"--extract={system}", str(node_image(report)["root"])], scratch)
     _copy_machine_program(tree / "lib" / "giantnetes", scratch, system)
     (tree / "images").mkdir()
-    for image in container_images(release, tree / "bin", system, scratch, report):
+    for image in container_images(release, system, scratch, report):
         write_archive(tree / "images" / archive_name(image.reference), image)
     disk = content / "release.erofs"
     run(["mkfs.erofs", "--quiet", "--all-root", f"-T{wanted().epoch}", f"-U{UUID}", str(disk), str(tree)], scratch)
