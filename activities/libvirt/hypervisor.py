@@ -54,9 +54,21 @@ class Hypervisor:
         """Return a domain by name."""
         return _found(lambda: self.connection.lookupByName(name))
 
-    def ensure_domain(self, name: str, xml: Callable[[], str]) -> None:
-        """Define a domain unless it is there, have it start with the hypervisor, and have it run."""
-        domain = self.domain(name) or self.connection.defineXML(xml())
+    def domain_with(self, uuid: str) -> libvirt.virDomain | None:
+        """Return the domain of a uuid: whatever its name, it is the one that was made for it."""
+        return _found(lambda: self.connection.lookupByUUIDString(uuid))
+
+    def ensure_domain(self, name: str, uuid: str, xml: Callable[[], str]) -> None:
+        """Define a domain unless it is there, have it start with the hypervisor, and have it run.
+
+        Raises MACHINE_FAILED when somebody else's domain has its name.
+        """
+        domain = self.domain_with(uuid)
+        if domain is None and self.domain(name) is not None:
+            raise StepError(
+                ErrorCode.MACHINE_FAILED, f"there is a domain {name} that was not made for the machine"
+            )
+        domain = domain or self.connection.defineXML(xml())
         domain.setAutostart(1)
         state = domain.state()[0]
         if state in _OFF:

@@ -3,13 +3,13 @@
 import contextlib
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock
 
@@ -104,7 +104,8 @@ class LibvirtProvider:
                 document = self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
             name = self._places.domain(cluster_id, machine.name)
             self._ensure_network(cluster)
-            self._hypervisor.ensure_domain(name, lambda: self._domain(cluster, machine, document))
+            uuid = document["instance_id"]
+            self._hypervisor.ensure_domain(name, uuid, lambda: self._domain(cluster, machine, document))
             return MachineFacts(
                 name=machine.name,
                 instance_id=document["instance_id"],
@@ -118,7 +119,7 @@ class LibvirtProvider:
             document = _read(self._places.machine(cluster_id, name))
             if document is None:
                 return MachineObservation(name=name, state=MachineState.ABSENT)
-            state, services = self._look(cluster_id, name, document["services"])
+            state, services = self._look(document)
             return MachineObservation(
                 name=name, state=state, instance_id=document["instance_id"], services=services
             )
@@ -181,7 +182,7 @@ class LibvirtProvider:
     def _create(self, request: MachineRequest, folder: Path) -> dict[str, Any]:
         """Write down what the machine is; its document comes last, and makes it exist."""
         config, cluster = self._render(request), request.cluster
-        identity = Identity(name=request.machine.name, instance_id=str(uuid.uuid4()))
+        identity = Identity(name=request.machine.name, instance_id=str(uuid4()))
         network = IPv4Network(cluster.machine_network)
         gateway = cluster.address(1)
         nameservers = self._settings.nameservers or (
@@ -244,19 +245,22 @@ class LibvirtProvider:
         for log in console.parent.glob(f"{console.name}*"):
             log.unlink(missing_ok=True)
 
-    def _look(self, cluster_id: str, name: str, services: list[str]) -> tuple[MachineState, dict[str, str]]:
-        domain = self._hypervisor.domain(self._places.domain(cluster_id, name))
+    def _look(self, document: dict[str, Any]) -> tuple[MachineState, dict[str, str]]:
+        domain = self._hypervisor.domain_with(document["instance_id"])
         if domain is None or self._hypervisor.is_off(domain):
             return MachineState.STOPPED, {}
         try:
-            result = Agent(domain).run([*UNITS_COMMAND, *(f"{service}.service" for service in services)])
+            result = Agent(domain).run(
+                [*UNITS_COMMAND, *(f"{service}.service" for service in document["services"])]
+            )
         except AgentSilentError:
             return MachineState.BOOTING, {}
         units = read_units(result.stdout)
         return machine_state(units), service_states(units)
 
     def _agent(self, cluster_id: str, name: str) -> Agent:
-        domain = self._hypervisor.domain(self._places.domain(cluster_id, name))
+        document = _read(self._places.machine(cluster_id, name))
+        domain = self._hypervisor.domain_with(document["instance_id"]) if document else None
         if domain is None:
             raise StepError(ErrorCode.MACHINE_NOT_READY, f"there is no machine {name} of {cluster_id}")
         if self._hypervisor.is_off(domain):

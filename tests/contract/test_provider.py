@@ -175,10 +175,15 @@ def test_a_machine_that_does_not_exist(provider: Provider, cluster: TestCluster)
     assert left(provider, cluster) == set()
 
 
-def test_an_endpoint_is_made_for_three_slots_and_not_for_one(room: Room, cluster: TestCluster) -> None:
-    provider = room.provider()
+def test_one_slot_needs_no_endpoint(provider: Provider, cluster: TestCluster) -> None:
     provider.ensure_endpoint(cluster.context, cluster.slots)
     assert left(provider, cluster) == set()
+
+
+def test_an_endpoint_is_made_for_three_slots(room: Room) -> None:
+    if room.name == "libvirt":
+        pytest.skip("virtual machines make control planes of one machine only, see docs/virtual-machines.md")
+    provider = room.provider()
     with new_cluster(room, control_plane={"replicas": 3}, node_pools=[]) as large:
         for _ in range(2):
             provider.ensure_endpoint(large.context, large.slots)

@@ -1,12 +1,17 @@
 """The cluster that tests and benches make of virtual machines: one control plane machine and one node.
 
-Few processors: emulated ones that far outnumber the real ones wait for each other's locks.
+``G8S_NODES`` is how many nodes there are beside the control plane machine, which is one itself. Two real
+processors that emulate those of two machines are too slow for the API to answer in time; with 0 they are not.
 """
 
+import os
 from typing import Any
 
+NODES = int(os.environ.get("G8S_NODES", "1"))
 SPEC: dict[str, Any] = {
     "provider": "libvirt",
-    "controlPlane": {"machine": {"cpus": 2, "memoryMiB": 2048}},
-    "nodePools": [{"name": "workers", "replicas": 1, "machine": {"cpus": 1, "memoryMiB": 2048}}],
+    "controlPlane": {"machine": {"cpus": 2, "memoryMiB": 3072}},
+    "nodePools": [{"name": "workers", "replicas": NODES, "machine": {"cpus": 1, "memoryMiB": 2048}}],
 }
+MACHINES = ["control-plane-1", *(f"workers-{number + 1}" for number in range(NODES))]
+"""All machines, each of which is a node."""

@@ -2,13 +2,14 @@
 
 from tests.e2e.people import ready_nodes
 from tests.libvirt.guests import Guest, in_a_room
+from tests.libvirt.machines import MACHINES
 
 pytestmark = in_a_room
 
 
 def test_nodes_are_ready(guest: Guest) -> None:
     nodes = ready_nodes(guest.kubeconfig)
-    assert sorted(nodes) == ["control-plane-1", "workers-1"]
+    assert sorted(nodes) == MACHINES
     for node in nodes.values():
         info = node["status"]["nodeInfo"]
         assert info["kubeletVersion"] == "v1.37.2"

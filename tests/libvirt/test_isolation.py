@@ -10,6 +10,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from tests.libvirt.guests import Guest, in_a_room
+from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
 
 pytestmark = in_a_room
@@ -66,7 +67,7 @@ def test_machines_reach_the_world_and_not_the_management_network(pods: Pods, out
     with subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             reached = {
-                address: pods.machine_connects("workers-1", address, 8000) for address in (OUTSIDE, MANAGEMENT)
+                address: pods.machine_connects(MACHINES[-1], address, 8000) for address in (OUTSIDE, MANAGEMENT)
             }
         finally:
             process.terminate()
@@ -76,7 +77,7 @@ def test_machines_reach_the_world_and_not_the_management_network(pods: Pods, out
 def test_machines_do_not_reach_the_hypervisor(pods: Pods, gateway: str) -> None:
     for address in (gateway, "203.0.113.1"):
         with listening(address) as port:
-            assert not pods.machine_connects("workers-1", address, port)
+            assert not pods.machine_connects(MACHINES[-1], address, port)
 
 
 def test_other_clusters_do_not_reach_machines(guest: Guest, pods: Pods, gateway: str) -> None:
@@ -97,7 +98,7 @@ def test_other_clusters_do_not_reach_machines(guest: Guest, pods: Pods, gateway:
         with_server = ["ip", "netns", "exec", name, "python3", "-m", "http.server", "8000"]
         with subprocess.Popen(with_server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
             try:
-                assert not pods.machine_connects("workers-1", str(OTHER_NETWORK[20]), 8000)
+                assert not pods.machine_connects(MACHINES[-1], str(OTHER_NETWORK[20]), 8000)
             finally:
                 server.terminate()
     finally:

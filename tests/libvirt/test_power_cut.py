@@ -6,12 +6,12 @@ from api.status import Phase
 from deploy.stack import Stack, supervisord, up
 from tests.e2e.people import ready_nodes
 from tests.libvirt.guests import Guest, in_a_room
+from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
 from tests.support.clusters import status
 from tests.support.stack import say
 
 pytestmark = in_a_room
-MACHINES = ("control-plane-1", "workers-1")
 SERVICES = ("temporal", "openbao")
 
 
