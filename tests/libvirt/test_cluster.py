@@ -13,7 +13,7 @@ def test_nodes_are_ready(guest: Guest) -> None:
     for node in nodes.values():
         info = node["status"]["nodeInfo"]
         assert info["kubeletVersion"] == "v1.37.2"
-        assert info["containerRuntimeVersion"] == "containerd://v2.4.2"
+        assert info["containerRuntimeVersion"] == "containerd://2.4.2"
 
 
 def test_add_ons_run(guest: Guest) -> None:
