@@ -53,6 +53,14 @@ class Clusters:
         accepted: Accepted = await handle.execute_update(update, argument, result_type=Accepted)
         return accepted
 
+    async def signaled(self, workflow: str, signal: str) -> None:
+        """Wait until a signal is in the history of a workflow."""
+        while True:
+            async for event in self.client.get_workflow_handle(workflow).fetch_history_events():
+                if event.workflow_execution_signaled_event_attributes.signal_name == signal:
+                    return
+            await asyncio.sleep(0.05)
+
 
 @pytest.fixture
 def script() -> Script:
