@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from temporalio import activity
 
+from activities.parallel import gather
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.errors import StepError
@@ -18,8 +20,10 @@ from contracts.machines import (
     InstallRequest,
     Leftovers,
     MachineObservation,
+    MachineObservations,
     MachineRequest,
     MachineRequests,
+    MachinesReference,
     MachineState,
     Provider,
 )
@@ -55,6 +59,9 @@ def machine_activities(provider: Provider, patience: Patience = PROMPT) -> list[
         machines.ensure_endpoint,
         machines.boot,
         machines.install,
+        machines.observe,
+        machines.fence,
+        machines.delete,
         machines.delete_all,
         machines.list_left,
     ]
@@ -112,6 +119,31 @@ class MachineActivities:
         if failed := _failed_services(observed):
             raise self._failure(cluster_id, name, failed)
         return observed
+
+    @activity.defn(name=names.OBSERVE_MACHINES)
+    def observe(self, reference: MachinesReference) -> MachineObservations:
+        """Look at machines, side by side: one that is silent takes its time."""
+        look = self._provider.observe_machine
+        looks = [partial(look, reference.cluster_id, name) for name in reference.names]
+        return MachineObservations(items=gather(looks))
+
+    @activity.defn(name=names.FENCE_MACHINE)
+    def fence(self, reference: MachinesReference) -> None:
+        """Take the power of machines; return when each has been seen stopped."""
+        for name in reference.names:
+            self._provider.fence_machine(reference.cluster_id, name)
+
+    @activity.defn(name=names.DELETE_MACHINE)
+    def delete(self, reference: MachinesReference) -> None:
+        """Fence machines and destroy them with their state; return when each has been seen gone.
+
+        A slot's volume stays, for the next machine of the slot.
+        """
+        for name in reference.names:
+            self._provider.delete_machine(reference.cluster_id, name)
+            seen = self._provider.observe_machine(reference.cluster_id, name)
+            if seen.state is not MachineState.ABSENT:
+                raise StepError(ErrorCode.NOT_GONE, f"machine {name} is {seen.state} after its removal")
 
     @activity.defn(name=names.DELETE_MACHINES)
     def delete_all(self, reference: ClusterReference) -> None:

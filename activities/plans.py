@@ -7,11 +7,14 @@ from temporalio import activity
 
 from contracts import activities as names
 from contracts.plan import Plan, PlanRequest
+from contracts.repair import RepairDecision, RepairRequest
 from planning.decide import decide
 from planning.delete import plan_delete
 from planning.files import read_model
 from planning.quotas import Holding, Quotas
 from planning.releases import load_releases
+from planning.repair import decide_repair
+from planning.replace import plan_replace
 
 Registered = Callable[[str, str], list[Holding]]
 """Takes a namespace and a name, and returns what all registered clusters hold, the one of that name marked."""
@@ -33,5 +36,12 @@ class Planner:
         """
         if request.ends:
             return plan_delete(undoing=not request.deleting)
+        if request.replace:
+            return plan_replace(request.spec, request.replace)
         registered = self._registered(request.namespace, request.name)
         return decide(request, load_releases(), read_model(self._quotas, Quotas), registered)
+
+    @activity.defn(name=names.PLAN_REPAIR)
+    def plan_repair(self, request: RepairRequest) -> RepairDecision:
+        """Return what to do about machines as they were seen."""
+        return decide_repair(request)

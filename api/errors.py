@@ -22,6 +22,7 @@ class ErrorCode(StrEnum):
     PROVIDER_UNAVAILABLE = "ProviderUnavailable"
     MACHINE_FAILED = "MachineFailed"
     MACHINE_NOT_READY = "MachineNotReady"
+    VOLUME_LOST = "VolumeLost"
     API_NOT_READY = "ApiNotReady"
     API_DENIED = "ApiDenied"
     NODES_NOT_READY = "NodesNotReady"
@@ -84,6 +85,11 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ErrorCode.MACHINE_FAILED: ErrorInfo("ours", "read the machine's log: g8s logs NAME MACHINE", retryable=True),
     ErrorCode.MACHINE_NOT_READY: ErrorInfo(
         "provider", "wait, or read the log: g8s logs NAME MACHINE", retryable=True
+    ),
+    ErrorCode.VOLUME_LOST: ErrorInfo(
+        "operator",
+        "put the named volume back, or delete the cluster: only a backup of etcd brings its data back",
+        retryable=False,
     ),
     ErrorCode.API_NOT_READY: ErrorInfo(
         "ours", "read the API server's log: g8s logs NAME MACHINE kube-apiserver", retryable=True

@@ -20,6 +20,8 @@ class Phase(StrEnum):
     PENDING = "Pending"
     CREATING = "Creating"
     RUNNING = "Running"
+    REPAIRING = "Repairing"
+    DEGRADED = "Degraded"
     FAILED = "Failed"
     DELETING = "Deleting"
     DELETED = "Deleted"

@@ -1,6 +1,7 @@
 """Names of activities. They are public API: histories and other workers refer to them for ever."""
 
 PLAN_OPERATION = "PlanOperation"
+PLAN_REPAIR = "PlanRepair"
 
 CLAIM = "Claim"
 FIND_CLAIMS = "FindClaims"
@@ -18,6 +19,9 @@ LIST_VAULT_LEFTOVERS = "ListVaultLeftovers"
 ENSURE_ENDPOINT = "EnsureEndpoint"
 BOOT_MACHINE = "BootMachine"
 INSTALL_MACHINE = "InstallMachine"
+OBSERVE_MACHINES = "ObserveMachines"
+FENCE_MACHINE = "FenceMachine"
+DELETE_MACHINE = "DeleteMachine"
 DELETE_MACHINES = "DeleteMachines"
 LIST_MACHINE_LEFTOVERS = "ListMachineLeftovers"
 
@@ -26,6 +30,8 @@ ENSURE_ACCESS = "EnsureAccess"
 ENSURE_ADDONS = "EnsureAddons"
 AWAIT_NODES = "AwaitNodes"
 VERIFY_CLUSTER = "VerifyCluster"
+DRAIN_NODE = "DrainNode"
+UNCORDON_NODE = "UncordonNode"
 
 
 def activity_id(step: str, activity: str, subject: str, attempt: int) -> str:

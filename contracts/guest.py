@@ -8,10 +8,14 @@ from contracts.model import WireModel
 
 
 class GuestRequest(WireModel):
-    """Names the cluster, and the machines that a step is about where it is about machines."""
+    """Names the cluster, and the machines that a step is about where it is about machines.
+
+    ``anew`` says that nodes of their names were Ready before: only one whose kubelet is heard from now counts.
+    """
 
     cluster: ClusterContext
     machines: list[MachinePlan] = Field(default_factory=list)
+    anew: bool = False
 
 
 class GuestReport(WireModel):

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pydantic import Field
 
-from api.cluster import MachineSize, Taint
+from api.cluster import ClusterSpec, MachineSize, Taint
 from contracts.context import ClusterContext
 from contracts.model import WireModel
 
@@ -37,8 +37,27 @@ def control_planes_are_nodes(provider: str) -> bool:
     return provider == "libvirt"
 
 
+def slot_name(number: int) -> str:
+    """Return the name of a control plane slot, numbered from 1, and of the machine that fills it."""
+    return f"control-plane-{number}"
+
+
+def node_name(pool: str, number: int) -> str:
+    """Return the name of a node of a pool, numbered from 1."""
+    return f"{pool}-{number}"
+
+
+def machine_names(spec: ClusterSpec) -> list[str]:
+    """Return the names of all machines that a cluster is to have, control plane first."""
+    slots = [slot_name(index + 1) for index in range(spec.control_plane.replicas)]
+    return slots + [node_name(pool.name, index + 1) for pool in spec.node_pools for index in range(pool.replicas)]
+
+
 class MachinePlan(WireModel):
-    """A machine to be. ``host`` is its host number in the machine network; ``pool`` is empty for slots."""
+    """A machine to be. ``host`` is its host number in the machine network; ``pool`` is empty for slots.
+
+    ``has_data`` says that the slot's volume has been used: a machine is never made on an empty one in its place.
+    """
 
     name: str
     role: MachineRole
@@ -47,6 +66,7 @@ class MachinePlan(WireModel):
     size: MachineSize = Field(default_factory=MachineSize)
     labels: dict[str, str] = Field(default_factory=dict)
     taints: list[Taint] = Field(default_factory=list)
+    has_data: bool = False
 
 
 class MachineRequest(WireModel):
@@ -83,6 +103,24 @@ class MachineObservation(WireModel):
     state: MachineState
     instance_id: str = ""
     services: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def well(self) -> bool:
+        """Whether the machine is up with all of its services."""
+        return self.state is MachineState.UP and set(self.services.values()) <= {"running"}
+
+
+class MachinesReference(WireModel):
+    """Machines of a cluster, by name."""
+
+    cluster_id: str
+    names: list[str]
+
+
+class MachineObservations(WireModel):
+    """A look at several machines."""
+
+    items: list[MachineObservation] = Field(default_factory=list)
 
 
 class MachineRequests(WireModel):
@@ -157,7 +195,10 @@ class Provider(Protocol):
     def ensure_machine(
         self, cluster: ClusterContext, machine: MachinePlan, slots: list[MachinePlan]
     ) -> MachineFacts:
-        """Make the machine exist and boot; return without waiting for the boot."""
+        """Make the machine exist and boot; return without waiting for the boot.
+
+        Raises VOLUME_LOST, before anything is made, when the slot's volume ``has_data`` and isn't there.
+        """
         ...
 
     def observe_machine(self, cluster_id: str, name: str) -> MachineObservation:

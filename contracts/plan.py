@@ -30,16 +30,25 @@ class StepKind(StrEnum):
     REMOVE_SECRETS = "remove-secrets"
     PROVE_GONE = "prove-gone"
     RELEASE = "release"
+    DRAIN = "drain"
+    FENCE = "fence"
+    REMOVE_MACHINE = "remove-machine"
+    REJOIN = "rejoin"
+    UNCORDON = "uncordon"
 
 
 class Step(WireModel):
-    """One line of the checklist. ``needs`` names the steps that must be done before; ``group`` names machines."""
+    """One line of the checklist. ``needs`` names the steps that must be done before; ``group`` names machines.
+
+    ``max_attempts`` bounds how often an activity of it is tried; 0 is for as long as it takes.
+    """
 
     name: str
     title: str
     kind: StepKind
     needs: list[str] = Field(default_factory=list)
     group: str = ""
+    max_attempts: int = 0
 
 
 class Plan(WireModel):
@@ -59,6 +68,8 @@ class Plan(WireModel):
 class PlanRequest(WireModel):
     """Asks what to do about a cluster. ``deleting`` asks for its end, whatever the spec says.
 
+    ``replace`` names a machine that is to be replaced.
+
     ``undoing`` asks for the end of a create that was given up, which spares a cluster that was complete before.
     """
 
@@ -68,6 +79,7 @@ class PlanRequest(WireModel):
     spec: ClusterSpec
     deleting: bool = False
     undoing: bool = False
+    replace: str = ""
 
     @property
     def ends(self) -> bool:

@@ -13,10 +13,13 @@ from api.status import OperationRecord, OperationStatus, Phase
 from contracts.context import ClusterContext
 from contracts.model import WireModel
 from contracts.plan import Plan
+from contracts.repair import Unwell
 
 CLUSTER = "Cluster"
 CREATE_CLUSTER = "CreateCluster"
 DELETE_CLUSTER = "DeleteCluster"
+REPLACE_MACHINE = "ReplaceMachine"
+REPAIR_MACHINE = "RepairMachine"
 
 CLUSTER_NAME = SearchAttributeKey.for_keyword("ClusterName")
 CLUSTER_OWNER = SearchAttributeKey.for_keyword("ClusterOwner")
@@ -64,6 +67,9 @@ class Carried(WireModel):
     delete: bool = False
     cancel: bool = False
     cancelled_from_outside: bool = False
+    replace: list[str] = Field(default_factory=list)
+    unwell: list[Unwell] = Field(default_factory=list)
+    next_look: datetime | None = None
 
 
 class ClusterInput(Cluster):
@@ -91,6 +97,12 @@ class Reason(ApiModel):
     """Input of the updates ``delete``, ``retry``, ``pause``, ``resume`` and ``cancel``: a word for the record."""
 
     reason: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class ReplaceMachineRequest(Reason):
+    """Input of the update ``replace_machine``: the machine's name, as `kubectl get nodes` shows it."""
+
+    machine: Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
 class KubeconfigRequest(ApiModel):

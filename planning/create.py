@@ -3,7 +3,7 @@
 from itertools import count
 
 from api.cluster import ClusterSpec, NodePool
-from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
+from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes, node_name, slot_name
 from contracts.plan import Plan, Step, StepKind
 
 BALANCED_ENDPOINT_HOST = 10
@@ -27,7 +27,7 @@ def machine_groups(spec: ClusterSpec) -> dict[str, list[MachinePlan]]:
     """Return all machines of a cluster by group; host numbers are unique and never move between kinds."""
     slots = [
         MachinePlan(
-            name=f"control-plane-{index + 1}",
+            name=slot_name(index + 1),
             role=MachineRole.CONTROL_PLANE,
             host=FIRST_SLOT_HOST + index,
             size=spec.control_plane.machine,
@@ -44,7 +44,7 @@ def machine_groups(spec: ClusterSpec) -> dict[str, list[MachinePlan]]:
 
 def _node(pool: NodePool, number: int, host: int) -> MachinePlan:
     return MachinePlan(
-        name=f"{pool.name}-{number}",
+        name=node_name(pool.name, number),
         role=MachineRole.NODE,
         host=host,
         pool=pool.name,

@@ -9,7 +9,12 @@ from contracts.workflows import OperationInput, OperationResult
 from workflows import policies
 from workflows.entity import Entity, Wishes
 
-_IDS = {"CreateCluster": "create", "DeleteCluster": "delete"}
+_IDS = {
+    "CreateCluster": "create",
+    "DeleteCluster": "delete",
+    "ReplaceMachine": "replace",
+    "RepairMachine": "repair",
+}
 
 
 class Child:

@@ -5,7 +5,6 @@ are child workflows. The entity continues as new only while it is idle, never wi
 """
 
 import asyncio
-import contextlib
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +13,10 @@ from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
 
 from api.errors import ErrorCode
-from api.status import ClusterStatus, ErrorStatus, OperationStatus, Phase, StepState
+from api.status import ClusterStatus, OperationStatus, Phase, StepState
 from contracts import activities as names
 from contracts import queues
-from contracts.plan import Plan, PlanRequest
+from contracts.plan import Plan
 from contracts.vault import UserCertificate, UserCertificateRequest
 from contracts.workflows import (
     CLUSTER,
@@ -34,18 +33,16 @@ from contracts.workflows import (
     OperationInput,
     OperationResult,
     Reason,
+    ReplaceMachineRequest,
     proposed_id,
     workflow_id,
 )
 from workflows import policies
 from workflows.checklist import cluster_details
 from workflows.children import Child
+from workflows.deciding import Deciding, GivenUpError
 from workflows.entity import Entity, new_entity, refusal
 from workflows.failures import error_status, is_cancelled
-
-
-class GivenUpError(Exception):
-    """Planning was given up, because the cluster is not wanted any more."""
 
 
 @workflow.defn(name=CLUSTER)
@@ -63,6 +60,7 @@ class ClusterWorkflow:
         uid = start.metadata.uid or str(workflow.uuid4())
         proposed = proposed_id(start.metadata.namespace, start.metadata.name, uid)
         self._entity: Entity = new_entity(start, proposed, workflow.now())
+        self._deciding = Deciding(self._entity, self._show, self._continue_as_new)
         self._child: Child | None = None
         self._start = start
 
@@ -96,6 +94,8 @@ class ClusterWorkflow:
                     return "the create was undone; nothing is left"
             elif not entity.created and entity.phase is not Phase.FAILED:
                 await self._create()
+            elif entity.created and entity.wishes.replace:
+                await self._replace(entity.wishes.replace[0])
             else:
                 await self._wait()
 
@@ -106,15 +106,53 @@ class ClusterWorkflow:
             wishes.cancel = False
             self._entity.waiting_on = ""
         self._show()
-        await workflow.wait_condition(
-            lambda: wishes.delete or wishes.cancel or wishes.retry or self._should_continue_as_new()
-        )
+        looks = self._entity.created and workflow.patched("look-at-machines")
+        try:
+            await workflow.wait_condition(
+                lambda: wishes.wanted or self._should_continue_as_new(),
+                timeout=self._until_look() if looks else None,
+                timeout_summary="look at machines",
+            )
+        except TimeoutError:
+            await self._look(at_once=False)
+            return
         if wishes.retry:
             wishes.retry = False
-            if not self._entity.created:
+            if looks:
+                await self._look(at_once=True)
+            elif not self._entity.created:
                 self._entity.phase = Phase.PENDING
         elif self._should_continue_as_new():
             await self._continue_as_new()
+
+    def _until_look(self) -> timedelta:
+        now, entity = workflow.now(), self._entity
+        entity.next_look = entity.next_look or now + policies.LOOK_INTERVAL
+        return max(entity.next_look - now, timedelta(0))
+
+    async def _look(self, *, at_once: bool) -> None:
+        """Look at the machines, and repair the one that is due."""
+        plan = await self._deciding.look(at_once=at_once)
+        if plan and not self._entity.wishes.delete:
+            await self._mend(plan)
+
+    async def _replace(self, machine: str) -> None:
+        self._enter(Phase.REPAIRING)
+        try:
+            plan = await self._deciding.plan(replace=machine)
+        except (GivenUpError, ApplicationError):
+            self._enter(Phase.RUNNING)
+            return
+        finally:
+            self._entity.wishes.replace.pop(0)
+        await self._mend(plan)
+
+    async def _mend(self, plan: Plan) -> None:
+        """Run an operation on a machine of the living cluster; the next look tells what it was good for."""
+        self._enter(Phase.REPAIRING)
+        result = await self._operate(plan)
+        self._entity.next_look = workflow.now() + policies.LOOK_AGAIN
+        self._enter(Phase.RUNNING if result else Phase.DEGRADED)
 
     def _should_continue_as_new(self) -> bool:
         wishes = self._entity.wishes
@@ -130,7 +168,7 @@ class ClusterWorkflow:
     async def _create(self) -> None:
         self._enter(Phase.CREATING)
         try:
-            plan = await self._plan()
+            plan = await self._deciding.plan()
         except GivenUpError:
             return
         except ApplicationError:
@@ -165,7 +203,7 @@ class ClusterWorkflow:
 
     async def _delete(self) -> str:
         self._enter(Phase.DELETING)
-        while not await self._operate(await self._plan(deleting=True)):
+        while not await self._operate(await self._deciding.plan(deleting=True)):
             self._enter(Phase.FAILED)
             await workflow.wait_condition(lambda: self._entity.wishes.retry)
             self._entity.wishes.retry = False
@@ -179,7 +217,7 @@ class ClusterWorkflow:
     async def _undo(self) -> bool:
         """Take back an unfinished create; False when it turned out to be the adoption of a living cluster."""
         self._enter(Phase.DELETING)
-        undone = await self._operate(await self._plan(undoing=True))
+        undone = await self._operate(await self._deciding.plan(undoing=True))
         self._enter(Phase.DELETED if undone else Phase.FAILED)
         if not undone:
             self._entity.wishes.cancel = False
@@ -188,55 +226,6 @@ class ClusterWorkflow:
         if self._entity.wishes.cancelled_from_outside:
             raise asyncio.CancelledError
         return True
-
-    async def _plan(self, *, deleting: bool = False, undoing: bool = False) -> Plan:
-        context = self._entity.context
-        request = PlanRequest(
-            namespace=context.namespace,
-            name=context.name,
-            cluster_id=context.cluster_id,
-            spec=context.spec,
-            deleting=deleting,
-            undoing=undoing,
-        )
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                plan: Plan = await workflow.execute_activity(
-                    names.PLAN_OPERATION,
-                    request,
-                    result_type=Plan,
-                    task_queue=queues.planning(context.spec.site),
-                    start_to_close_timeout=policies.start_to_close(names.PLAN_OPERATION),
-                    schedule_to_start_timeout=policies.QUEUE_TIMEOUT,
-                    heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-                    retry_policy=policies.ONE_ATTEMPT,
-                    summary="decide what to do",
-                )
-            except ActivityError as error:
-                described = error_status(error)
-                if not described.retryable:
-                    raise refusal(ErrorCode(described.code), described.message) from error
-                self._waits_on(described)
-                await self._wait_to_plan_again(attempt, ends=deleting or undoing)
-            else:
-                return plan
-
-    async def _wait_to_plan_again(self, attempt: int, *, ends: bool) -> None:
-        """Wait for the next attempt; for a create, a wish to end the cluster raises ``GivenUpError``."""
-        wishes = self._entity.wishes
-        with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(
-                lambda: wishes.retry or (not ends and (wishes.delete or wishes.cancel)),
-                timeout=policies.backoff(attempt),
-                timeout_summary="plan again",
-            )
-        wishes.retry = False
-        if not ends and (wishes.delete or wishes.cancel):
-            raise GivenUpError
-        if workflow.info().is_continue_as_new_suggested() and workflow.patched("renew-planning"):
-            await self._continue_as_new()
 
     async def _operate(self, plan: Plan) -> OperationResult | None:
         """Run one operation as a child; None when it failed or was cancelled."""
@@ -249,15 +238,11 @@ class ClusterWorkflow:
             result = await child.run(self._entity)
         except ChildWorkflowError as error:
             if not is_cancelled(error):
-                self._waits_on(error_status(error))
+                self._deciding.waits_on(error_status(error))
         self._child = None
         self._entity.end_operation(workflow.now())
         self._show()
         return result
-
-    def _waits_on(self, error: ErrorStatus) -> None:
-        self._entity.waiting_on = f"{error.code}: {error.message}; {error.hint}"
-        self._show()
 
     def _enter(self, phase: Phase) -> None:
         self._entity.phase = phase
@@ -322,6 +307,19 @@ class ClusterWorkflow:
         healthy = self._entity.created and self._child is None and self._entity.phase is not Phase.FAILED
         self._entity.wishes.retry = True
         return self._accepted("nothing has failed" if healthy else "it will be tried again")
+
+    @workflow.update(description="Put a new machine in an old one's place: {machine, reason}.")
+    def replace_machine(self, request: ReplaceMachineRequest) -> Accepted:
+        """Record which machine is to be replaced; one after another."""
+        workflow.logger.info("replacement asked for", extra={"machine": request.machine, "reason": request.reason})
+        if request.machine not in self._entity.wishes.replace:
+            self._entity.wishes.replace.append(request.machine)
+        return self._accepted(f"machine {request.machine} will be replaced")
+
+    @replace_machine.validator
+    def check_replace_machine(self, request: ReplaceMachineRequest) -> None:
+        """Refuse machines that the cluster doesn't have."""
+        self._entity.check_replace(request.machine)
 
     @workflow.update(description="Start no further step until resume: {reason}.")
     def pause(self, request: Reason) -> Accepted:

@@ -14,23 +14,19 @@ from contracts.plan import Step, StepKind
 from contracts.vault import ClaimRequest, Claims, VaultCleanup
 from contracts.workflows import DELETE_CLUSTER, OperationInput, OperationResult
 from workflows import policies
-from workflows.operation import Operation, internal
+from workflows.steered import Steered
 
 LOOKS = 2
 
 
 @workflow.defn(name=DELETE_CLUSTER)
-class DeleteClusterWorkflow:
+class DeleteClusterWorkflow(Steered):
     """One delete, also the compensation of a create that was given up."""
 
     @workflow.init
     def __init__(self, start: OperationInput | None = None) -> None:
-        """Take the plan; a person who starts this by hand has none, and the run is to fail, not its task."""
-        if start is None:
-            raise internal("input: none was given; operations are started by a Cluster workflow")
-        self._cluster = start.context
-        self._spare_complete = start.plan.spare_complete
-        self._operation = Operation(start)
+        """Take the plan."""
+        super().__init__(start)
 
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:
@@ -38,21 +34,6 @@ class DeleteClusterWorkflow:
         del start
         await self._operation.walk(self._runners())
         return OperationResult(context=self._cluster, finished_at=workflow.now(), message="nothing is left")
-
-    @workflow.signal
-    def pause(self) -> None:
-        """Start no further step or attempt."""
-        self._operation.pause()
-
-    @workflow.signal
-    def resume(self) -> None:
-        """Go on after ``pause``."""
-        self._operation.resume()
-
-    @workflow.signal
-    def retry(self) -> None:
-        """Try again now what waits for its next attempt."""
-        self._operation.retry()
 
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {
@@ -69,7 +50,7 @@ class DeleteClusterWorkflow:
         found = await self._operation.call(
             step, names.FIND_CLAIMS, self._vault, ClaimRequest(cluster=self._cluster), Claims
         )
-        if found.complete and self._spare_complete:
+        if found.complete and self._plan.spare_complete:
             message = "the cluster was complete before this start, and a cancel deletes no living cluster"
             raise ApplicationError(message, type=ErrorCode.CLUSTER_COMPLETE, non_retryable=True)
         self._cluster = self._cluster.model_copy(update={"cluster_id": found.cluster_id})

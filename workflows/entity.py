@@ -9,6 +9,8 @@ from api.changes import unsupported_changes
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.context import ClusterContext
+from contracts.machines import machine_names
+from contracts.repair import Unwell
 from contracts.workflows import ApplyRequest, Carried, ClusterInput
 
 RECENT_OPERATIONS = 10
@@ -23,6 +25,12 @@ class Wishes:
     cancelled_from_outside: bool = False
     retry: bool = False
     paused: bool = False
+    replace: list[str] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything for the loop to do."""
+        return self.delete or self.cancel or self.retry or bool(self.replace)
 
 
 @dataclass
@@ -39,6 +47,8 @@ class Entity:
     operation: OperationStatus | None = None
     recent: list[OperationRecord] = field(default_factory=list)
     created_at: datetime | None = None
+    unwell: list[Unwell] = field(default_factory=list)
+    next_look: datetime | None = None
     wishes: Wishes = field(default_factory=Wishes)
 
     @property
@@ -57,6 +67,14 @@ class Entity:
         fields = unsupported_changes(self.context.spec, request.spec)
         if fields:
             raise refusal(ErrorCode.INVALID_SPEC, f"can't be changed on a living cluster yet: {', '.join(fields)}")
+
+    def check_replace(self, machine: str) -> None:
+        """Raise ``ApplicationError`` when a machine can't be replaced, saying why."""
+        if not self.created or self.wishes.delete:
+            raise refusal(ErrorCode.API_NOT_READY, f"the cluster is {self.phase}: it has no machine to replace")
+        known = machine_names(self.context.spec)
+        if machine not in known:
+            raise refusal(ErrorCode.INVALID_SPEC, f"machine: there is no {machine}; there are: {', '.join(known)}")
 
     def end_operation(self, now: datetime) -> None:
         """Keep the operation that has ended among the last ten; one that was terminated could not tell its end."""
@@ -117,6 +135,9 @@ class Entity:
             delete=self.wishes.delete,
             cancel=self.wishes.cancel,
             cancelled_from_outside=self.wishes.cancelled_from_outside and not self.created,
+            replace=self.wishes.replace,
+            unwell=self.unwell,
+            next_look=self.next_look,
         )
 
 
@@ -159,4 +180,7 @@ def _restore(entity: Entity, carried: Carried) -> None:
         cancel=carried.cancel,
         cancelled_from_outside=carried.cancelled_from_outside,
         paused=carried.paused,
+        replace=list(carried.replace),
     )
+    entity.unwell = list(carried.unwell)
+    entity.next_look = carried.next_look

@@ -170,7 +170,7 @@ class Operation:
         if is_cancelled(error):
             raise error
         described = error_status(error)
-        if not described.retryable:
+        if not described.retryable or attempt == step.max_attempts:
             raise error
         await self.hold(step, attempt, described)
 

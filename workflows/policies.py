@@ -12,6 +12,15 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 QUEUE_TIMEOUT = timedelta(minutes=2)
 """A queue that nobody polls is an error with a name after this time, not a silent wait."""
 
+LOOK_INTERVAL = timedelta(minutes=2)
+"""How often a cluster that nothing is done to looks at its machines."""
+
+LOOK_AGAIN = timedelta(seconds=30)
+"""When it looks again after it saw one that is not well, or repaired one."""
+
+LOOK_QUEUE_TIMEOUT = timedelta(seconds=30)
+"""A look that nobody takes is given up soon: messages to the cluster wait for its end."""
+
 LOST_REQUEST = timedelta(seconds=1)
 """Longest time after which a request whose sender died can still take effect, between processes of one host."""
 
@@ -25,6 +34,10 @@ _LONGER = {
     names.INSTALL_MACHINE: timedelta(minutes=4),
     names.ENSURE_ENDPOINT: timedelta(minutes=1),
     names.DELETE_MACHINES: timedelta(minutes=5),
+    names.FENCE_MACHINE: timedelta(minutes=4),
+    names.DELETE_MACHINE: timedelta(minutes=4),
+    names.OBSERVE_MACHINES: timedelta(minutes=1),
+    names.DRAIN_NODE: timedelta(minutes=12),
     names.AWAIT_API: timedelta(minutes=3),
     names.AWAIT_NODES: timedelta(minutes=3),
     names.VERIFY_CLUSTER: timedelta(minutes=3),

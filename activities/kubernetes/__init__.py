@@ -18,4 +18,6 @@ def guest_activities(identities: Identities) -> list[Callable[..., Any]]:
         guest.ensure_addons,
         guest.await_nodes,
         guest.verify_cluster,
+        guest.drain_node,
+        guest.uncordon_node,
     ]

@@ -9,12 +9,21 @@ from temporalio import activity
 from activities.kubernetes.access import BINDINGS, await_allowed, bind_groups
 from activities.kubernetes.addons import apply_addons
 from activities.kubernetes.client import GuestClient
+from activities.kubernetes.drain import cordon, drain
 from activities.kubernetes.etcd import read_raw
 from activities.kubernetes.identity import LIFETIME_SECONDS, ClientIdentity, Identities, mutual_tls, server_tls
 from activities.kubernetes.nodes import await_nodes
 from activities.kubernetes.readiness import await_ready
 from activities.kubernetes.verification import Verification
-from contracts.activities import AWAIT_API, AWAIT_NODES, ENSURE_ACCESS, ENSURE_ADDONS, VERIFY_CLUSTER
+from contracts.activities import (
+    AWAIT_API,
+    AWAIT_NODES,
+    DRAIN_NODE,
+    ENSURE_ACCESS,
+    ENSURE_ADDONS,
+    UNCORDON_NODE,
+    VERIFY_CLUSTER,
+)
 from contracts.context import ClusterContext
 from contracts.guest import GuestReport, GuestRequest
 from contracts.machines import MachineRole
@@ -24,7 +33,7 @@ class GuestActivities:
     """Steps on a guest cluster's API: idempotent, and never waiting beyond their own timeout.
 
     ``identities`` gives the client certificates. A request's ``machines`` are the control plane's, so that
-    each of its servers is looked at, but for ``AwaitNodes``, which gets the machines that become nodes.
+    each of its servers is looked at, but for what is about nodes, which gets the machines that become them.
     All raise ``StepError`` only.
     """
 
@@ -59,7 +68,7 @@ class GuestActivities:
         """Give the machines' nodes addresses, let pods onto them, and wait until they are Ready."""
         if request.machines:
             with self._endpoint(request.cluster, "admin") as admin:
-                await_nodes(admin, request.cluster, request.machines)
+                await_nodes(admin, request.cluster, request.machines, anew=request.anew)
         return GuestReport(message=f"{len(request.machines)} nodes ready")
 
     @activity.defn(name=VERIFY_CLUSTER)
@@ -77,6 +86,21 @@ class GuestActivities:
 
             verification = Verification(cluster, admin, connect, partial(read_raw, _addresses(request), etcd))
             return GuestReport(message=verification.run())
+
+    @activity.defn(name=DRAIN_NODE)
+    def drain_node(self, request: GuestRequest) -> GuestReport:
+        """Move pods away from the nodes of the machines, which are about to go."""
+        with self._endpoint(request.cluster, "admin") as admin:
+            told = [drain(admin, machine.name) for machine in request.machines]
+        return GuestReport(message="; ".join(told))
+
+    @activity.defn(name=UNCORDON_NODE)
+    def uncordon_node(self, request: GuestRequest) -> GuestReport:
+        """Let pods onto the nodes of the machines."""
+        with self._endpoint(request.cluster, "admin") as admin:
+            for machine in request.machines:
+                cordon(admin, machine.name, cordoned=False)
+        return GuestReport(message="pods are let onto the nodes")
 
     def _identity(self, cluster: ClusterContext, name: str) -> ClientIdentity:
         return self._identities.client_certificate(cluster, name, LIFETIME_SECONDS)

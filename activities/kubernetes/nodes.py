@@ -4,6 +4,7 @@ Kubelets run with ``--cloud-provider=external``: a node registers tainted and wi
 is scheduled on it before whoever knows the machine has told where it is and taken the taint away.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -19,15 +20,21 @@ from contracts.machines import MachinePlan
 
 NODES = "/api/v1/nodes"
 UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 POOL_LABEL = "giantnetes.io/pool"
 
 
-def await_nodes(client: GuestClient, cluster: ClusterContext, machines: list[MachinePlan]) -> None:
+def await_nodes(
+    client: GuestClient, cluster: ClusterContext, machines: list[MachinePlan], *, anew: bool = False
+) -> None:
     """Initialize the nodes of ``machines`` as they register; return when all are Ready.
 
-    Raises NODES_NOT_READY, naming each node that is not with what it lacks.
+    A node stays Ready for a while when its kubelet has gone. ``anew`` wants to hear from each: its lease
+    (Kubernetes: "Node heartbeats") must change while we look, whatever the clocks say. Raises NODES_NOT_READY,
+    naming each node that is not with what it lacks.
     """
     deadline = time.monotonic() + patience()
+    before = {machine.name: _heartbeat(client, machine.name) for machine in machines} if anew else {}
     for nodes in follow(client, NODES):
         for node in gather(_initializations(client, cluster, machines, nodes), CONNECTIONS):
             nodes[node["metadata"]["name"]] = node
@@ -35,11 +42,25 @@ def await_nodes(client: GuestClient, cluster: ClusterContext, machines: list[Mac
             f"{machine.name} {problem}"
             for machine in machines
             if (problem := _problem(nodes.get(machine.name), provider_id(cluster, machine)))
+        ] or [
+            f"{name} is Ready, but has not been heard from"
+            for name, heartbeat in before.items()
+            if _heartbeat(client, name) == heartbeat
         ]
         if not problems:
             return
         if time.monotonic() > deadline:
             raise StepError(ErrorCode.NODES_NOT_READY, f"nodes not ready: {'; '.join(problems)}")
+
+
+def _heartbeat(client: GuestClient, name: str) -> str:
+    """Return the version of a node's lease, empty when there is none."""
+    answer = client.ask("GET", f"{LEASES}/{name}")
+    if answer.status == 404:
+        return ""
+    if answer.status != 200:
+        raise StepError(ErrorCode.API_NOT_READY, f"reading the lease of node {name}: {answer.status}")
+    return str(json.loads(answer.body)["metadata"]["resourceVersion"])
 
 
 def provider_id(cluster: ClusterContext, machine: MachinePlan) -> str:
@@ -114,6 +135,15 @@ def _problem(node: Json | None, identity: str) -> str:
         return f"is another machine's ({found})"
     if not found or not _has_address(node):
         return "could not be initialized"
+    ready = _ready(node)
+    return "" if is_ready(node) else f"has Ready={ready['status']} ({ready.get('reason', '')})"
+
+
+def is_ready(node: Json) -> bool:
+    """Return whether a node's kubelet says, or said not long ago, that it is Ready."""
+    return bool(_ready(node)["status"] == "True")
+
+
+def _ready(node: Json) -> Json:
     conditions = {condition["type"]: condition for condition in node["status"].get("conditions", [])}
-    ready = conditions.get("Ready", {"status": "Unknown", "reason": "no status yet"})
-    return "" if ready["status"] == "True" else f"has Ready={ready['status']} ({ready.get('reason', '')})"
+    return dict(conditions.get("Ready", {"status": "Unknown", "reason": "no status yet"}))

@@ -23,12 +23,12 @@ def patience() -> float:
     return min(LONGEST_SECONDS, 0.9 * timeout.total_seconds()) if timeout else LONGEST_SECONDS
 
 
-def poll(probe: Callable[[], T | None], seconds: float) -> T | None:
-    """Call ``probe`` every 50 ms until it returns something, for at most ``seconds``; then return None."""
+def poll(probe: Callable[[], T | None], seconds: float, interval: float = INTERVAL_SECONDS) -> T | None:
+    """Call ``probe`` every ``interval`` seconds until it returns something, for ``seconds``; then return None."""
     return Retrying(
         retry=retry_if_result(lambda result: result is None),
         stop=stop_after_delay(seconds),
-        wait=wait_fixed(INTERVAL_SECONDS),
+        wait=wait_fixed(interval),
         sleep=activity.wait_for_cancelled_sync,
         retry_error_callback=_nothing,
     )(probe)

@@ -101,6 +101,7 @@ class LibvirtProvider:
             document = _read(folder)
             created = document is None
             if document is None:
+                self._check_volume(cluster_id, machine)
                 document = self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
             name = self._places.domain(cluster_id, machine.name)
             self._ensure_network(cluster)
@@ -225,6 +226,11 @@ class LibvirtProvider:
             network=self._places.network(cluster_id),
         )
         return domain_xml(spec)
+
+    def _check_volume(self, cluster_id: str, machine: MachinePlan) -> None:
+        volume = self._places.volume(cluster_id, machine.name, ETCD)
+        if machine.has_data and volume not in self._hypervisor.volume_names():
+            raise StepError(ErrorCode.VOLUME_LOST, f"volume {volume} of {machine.name} is not there any more")
 
     def _volume(self, cluster_id: str, name: str, disk: Disk) -> Volume:
         volume = self._places.volume(cluster_id, name, disk.serial)

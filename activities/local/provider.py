@@ -84,6 +84,7 @@ class LocalProvider:
             folder = self._folders.machine(cluster.cluster_id, machine.name)
             created = assembly.read_document(folder) is None
             if created:
+                self._check_volume(cluster.cluster_id, machine)
                 self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
             document = assembly.read_document(folder) or {}
             self._power.on(cluster.cluster_id, machine.name, document["address"], document["ports"])
@@ -162,6 +163,11 @@ class LocalProvider:
         group = self._folders.group(request.cluster.cluster_id, request.machine.name)
         files = assembly.machine_files(folder, self._folders.state, self._socket, group, config)
         assembly.make_folder(folder, files)
+
+    def _check_volume(self, cluster_id: str, machine: MachinePlan) -> None:
+        volume = self._folders.volume(cluster_id, machine.name)
+        if machine.has_data and not volume.is_dir():
+            raise StepError(ErrorCode.VOLUME_LOST, f"the etcd data of {machine.name} is not at {volume} any more")
 
     def _create_endpoint(self, cluster: ClusterContext, slots: list[MachinePlan], folder: Path) -> None:
         if not self._balancer.is_file():

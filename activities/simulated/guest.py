@@ -12,7 +12,15 @@ from activities.simulated.faults import perform
 from activities.simulated.provider import SimulatedProvider
 from activities.simulated.world import World, note
 from api.errors import ErrorCode
-from contracts.activities import AWAIT_API, AWAIT_NODES, ENSURE_ACCESS, ENSURE_ADDONS, VERIFY_CLUSTER
+from contracts.activities import (
+    AWAIT_API,
+    AWAIT_NODES,
+    DRAIN_NODE,
+    ENSURE_ACCESS,
+    ENSURE_ADDONS,
+    UNCORDON_NODE,
+    VERIFY_CLUSTER,
+)
 from contracts.errors import StepError
 from contracts.guest import GuestReport, GuestRequest
 from contracts.machines import MachinePlan, MachineState
@@ -21,7 +29,15 @@ from contracts.machines import MachinePlan, MachineState
 def simulated_guest_activities(provider: SimulatedProvider) -> list[Callable[..., Any]]:
     """Return the activities for the queue of the simulated provider."""
     guest = SimulatedGuest(provider.world)
-    return [guest.await_api, guest.ensure_access, guest.ensure_addons, guest.await_nodes, guest.verify_cluster]
+    return [
+        guest.await_api,
+        guest.ensure_access,
+        guest.ensure_addons,
+        guest.await_nodes,
+        guest.verify_cluster,
+        guest.drain_node,
+        guest.uncordon_node,
+    ]
 
 
 class SimulatedGuest:
@@ -62,6 +78,21 @@ class SimulatedGuest:
             raise StepError(ErrorCode.VERIFICATION_FAILED, f"{', '.join(sorted(missing))} not found")
         return GuestReport(message="used the simulated cluster")
 
+    @activity.defn(name=DRAIN_NODE)
+    def drain_node(self, request: GuestRequest) -> GuestReport:
+        """Record that the nodes take no pods; there are none to move."""
+        cluster_id, names = request.cluster.cluster_id, [machine.name for machine in request.machines]
+        perform(self._world, DRAIN_NODE, partial(_set_cordoned, cluster_id=cluster_id, names=names, cordoned=True))
+        return GuestReport(message="nothing to move")
+
+    @activity.defn(name=UNCORDON_NODE)
+    def uncordon_node(self, request: GuestRequest) -> GuestReport:
+        """Record that the nodes take pods."""
+        cluster_id, names = request.cluster.cluster_id, [machine.name for machine in request.machines]
+        effect = partial(_set_cordoned, cluster_id=cluster_id, names=names, cordoned=False)
+        perform(self._world, UNCORDON_NODE, effect)
+        return GuestReport(message="pods are let onto the nodes")
+
     def _do(self, operation: str, request: GuestRequest, code: ErrorCode, objects: list[str]) -> GuestReport:
         cluster_id = request.cluster.cluster_id
         effect = partial(
@@ -84,6 +115,14 @@ def _look_and_record(
         made = database.execute("INSERT INTO objects VALUES (?, ?) ON CONFLICT DO NOTHING", (cluster_id, name))
         if made.rowcount:
             note(database, "created", "object", cluster_id, name)
+
+
+def _set_cordoned(database: sqlite3.Connection, cluster_id: str, names: list[str], *, cordoned: bool) -> None:
+    for name in names:
+        statement = "INSERT INTO objects VALUES (?, ?) ON CONFLICT DO NOTHING"
+        if not cordoned:
+            statement = "DELETE FROM objects WHERE cluster_id = ? AND name = ?"
+        database.execute(statement, (cluster_id, f"cordon/{name}"))
 
 
 def _objects(database: sqlite3.Connection, cluster_id: str) -> list[sqlite3.Row]:

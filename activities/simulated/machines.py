@@ -57,6 +57,13 @@ def ensure_machine(database: Database, cluster: ClusterContext, machine: Machine
 
 def _create(database: Database, cluster: ClusterContext, machine: MachinePlan) -> None:
     identity, address = str(uuid.uuid4()), cluster.address(machine.host)
+    if (
+        machine.has_data
+        and not database.execute(
+            "SELECT 1 FROM volumes WHERE cluster_id = ? AND slot = ?", (cluster.cluster_id, machine.name)
+        ).fetchone()
+    ):
+        raise StepError(ErrorCode.VOLUME_LOST, f"the volume of {machine.name} is not there any more")
     try:
         database.execute(
             "INSERT INTO machines VALUES (?, ?, ?, ?, ?, 0, 0)",

@@ -25,6 +25,7 @@ from contracts.machines import (
     MachineObservation,
     MachinePlan,
     MachineRequest,
+    MachinesReference,
     MachineState,
 )
 from tests.contract.clusters import TestCluster
@@ -52,6 +53,9 @@ def test_the_queue_gets_every_machine_activity(room: SimulatedRoom) -> None:
         names.ENSURE_ENDPOINT,
         names.BOOT_MACHINE,
         names.INSTALL_MACHINE,
+        names.OBSERVE_MACHINES,
+        names.FENCE_MACHINE,
+        names.DELETE_MACHINE,
         names.DELETE_MACHINES,
         names.LIST_MACHINE_LEFTOVERS,
     }
@@ -73,6 +77,41 @@ def test_a_machine_from_boot_to_end(room: SimulatedRoom, cluster: TestCluster) -
     assert {item.kind for item in left.items} == {"endpoint", "machine"}
     environment.run(activities.delete_all, reference)
     assert environment.run(activities.list_left, reference).items == []
+
+
+def test_machines_are_looked_at_fenced_and_deleted_by_name(room: SimulatedRoom, cluster: TestCluster) -> None:
+    activities, environment = MachineActivities(room.provider()), ActivityEnvironment()
+    slot, node = cluster.slots[0], cluster.nodes[0]
+    for machine in (slot, node):
+        activities.boot(booting(cluster, machine))
+
+    def states() -> list[MachineState]:
+        request = MachinesReference(cluster_id=cluster.id, names=[slot.name, node.name, "nobody-1"])
+        return [seen.state for seen in environment.run(activities.observe, request).items]
+
+    assert states() == [MachineState.UP, MachineState.UP, MachineState.ABSENT]
+    environment.run(activities.fence, MachinesReference(cluster_id=cluster.id, names=[node.name]))
+    assert states() == [MachineState.UP, MachineState.STOPPED, MachineState.ABSENT]
+    environment.run(activities.delete, MachinesReference(cluster_id=cluster.id, names=[slot.name, node.name]))
+    assert states() == [MachineState.ABSENT] * 3
+    left = room.provider().list_left(cluster.id)
+    assert [(item.kind, item.name) for item in left] == [("volume", slot.name)]
+
+
+class Undead(SimulatedProvider):
+    """A provider whose machines are still there after their removal."""
+
+    def delete_machine(self, cluster_id: str, name: str) -> None:
+        """Do nothing, and say that all went well."""
+
+
+def test_a_removal_is_believed_when_it_is_seen(room: SimulatedRoom, cluster: TestCluster) -> None:
+    node = cluster.nodes[0]
+    activities = MachineActivities(Undead(room.path))
+    activities.boot(booting(cluster, node))
+    with pytest.raises(StepError) as raised:
+        activities.delete(MachinesReference(cluster_id=cluster.id, names=[node.name]))
+    assert raised.value.code is ErrorCode.NOT_GONE
 
 
 def test_an_install_with_files_that_do_not_fit(room: SimulatedRoom, cluster: TestCluster) -> None:

@@ -157,6 +157,17 @@ def test_a_deleted_machine_is_gone_and_its_slots_volume_stays(provider: Provider
     assert second.requests["etcd-peer"] != first.requests["etcd-peer"]
 
 
+def test_a_slot_with_data_is_not_filled_on_an_empty_volume(provider: Provider, cluster: TestCluster) -> None:
+    used = cluster.slots[0].model_copy(update={"has_data": True})
+    with pytest.raises(StepError) as raised:
+        cluster.ensure(provider, used)
+    assert (raised.value.code, raised.value.retryable) == (ErrorCode.VOLUME_LOST, False)
+    assert left(provider, cluster) == set()
+    cluster.boot(provider, cluster.slots[0])
+    provider.delete_machine(cluster.id, used.name)
+    assert cluster.ensure(provider, used).created
+
+
 def test_commands_that_a_machine_does_not_have(provider: Provider, cluster: TestCluster) -> None:
     node = cluster.nodes[0]
     cluster.boot(provider, node)

@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from api.changes import unsupported_changes
 from contracts import queues
-from contracts.workflows import ApplyRequest, ClusterInput, Reason
+from contracts.workflows import ApplyRequest, ClusterInput, Reason, ReplaceMachineRequest
 from planning.releases import load_releases
 from tests.support.fakes import Script, fake_activities, fake_queues
 from tests.support.temporal import temporal_cli
@@ -25,6 +25,7 @@ CLUSTERS = ("demo", "three-control-planes", "platform")
 MODELS: dict[str, type[BaseModel]] = {
     **dict.fromkeys(CLUSTERS, ClusterInput),
     "apply": ApplyRequest,
+    "replace_machine": ReplaceMachineRequest,
     **dict.fromkeys(("delete", "retry", "cancel", "pause", "resume"), Reason),
 }
 

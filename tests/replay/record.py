@@ -13,13 +13,14 @@ from temporalio.client import Client
 
 from api.status import Phase
 from contracts import activities as names
+from contracts.machines import MachineState
 from tests.support.fakes import Script
 from tests.support.temporal import start_server
 from tests.workflows.conftest import Clusters, served
 
 CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "2"
+VERSION = "3"
 
 
 def recorded(folder: Path, version: str) -> list[Path]:
@@ -38,7 +39,7 @@ def main() -> None:
 
 
 async def record() -> None:
-    """Record a create and delete, a create with failures, one that is undone, and one with a long history."""
+    """Record creates that succeed, fail, are undone or become long, and machines replaced and repaired."""
     async with await start_server() as environment:
         async with served(environment, Script()) as clusters:
             await _create_delete(clusters)
@@ -46,6 +47,8 @@ async def record() -> None:
             await _retried(clusters)
         async with served(environment, Script()) as clusters:
             await _undone(clusters)
+        async with served(environment, Script()) as clusters:
+            await _mended(clusters)
     async with await start_server(*CONTINUE_SOON) as environment, served(environment, Script()) as clusters:
         await _renewed(clusters)
 
@@ -74,6 +77,20 @@ async def _undone(clusters: Clusters) -> None:
     await clusters.send(handle, "cancel")
     await handle.result()
     await _save(clusters.client, "undo", ("", "/create", "/delete"))
+
+
+async def _mended(clusters: Clusters) -> None:
+    handle = await clusters.start("mended")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "replace_machine", machine="workers-1")
+    await clusters.until(handle, lambda status: len(status.recent_operations) == 2)
+    await _save(clusters.client, "mended", ("/replace",))
+    clusters.script.states["workers-2"] = MachineState.STOPPED
+    await clusters.send(handle, "retry")
+    await clusters.until(handle, lambda status: len(status.recent_operations) == 3)
+    await _save(clusters.client, "mended", ("", "/repair"))
+    await clusters.send(handle, "delete")
+    await handle.result()
 
 
 async def _renewed(clusters: Clusters) -> None:

@@ -27,7 +27,7 @@ def test_commands_are_in_the_recorded_order() -> None:
 
 
 def test_there_are_recorded_histories() -> None:
-    assert {path.stem.split(".")[0] for path in HISTORIES} >= {"create-delete", "undo", "retried"}
+    assert {path.stem.split(".")[0] for path in HISTORIES} >= {"create-delete", "undo", "retried", "mended"}
 
 
 def test_a_recorded_version_is_never_recorded_again() -> None:

@@ -25,8 +25,10 @@ from contracts.machines import (
     Leftover,
     Leftovers,
     MachineObservation,
+    MachineObservations,
     MachineRequest,
     MachineRequests,
+    MachinesReference,
     MachineState,
 )
 from contracts.vault import (
@@ -61,6 +63,8 @@ class Script:
         self.pinned = ""
         self.others: list[ClusterSpec] = []
         self.unplannable = 0
+        self.states: dict[str, MachineState] = {}
+        self.removed: list[str] = []
 
     def registered(self, _namespace: str, _name: str) -> list[Holding]:
         """Return what is registered beside a cluster, unless Vault is away."""
@@ -68,6 +72,17 @@ class Script:
             self.unplannable -= 1
             raise StepError(ErrorCode.VAULT_UNAVAILABLE, "Vault does not answer")
         return [Holding(spec.owner, machines(spec)) for spec in self.others]
+
+    def look(self, request: MachinesReference) -> MachineObservations:
+        """Return what is seen of machines: up, unless the script has another state for one."""
+        states = {name: self.states.get(name, MachineState.UP) for name in request.names}
+        return MachineObservations(
+            items=[MachineObservation(name=name, state=state) for name, state in states.items()]
+        )
+
+    def remove(self, request: MachinesReference) -> None:
+        """Note which machines were fenced or deleted."""
+        self.removed += request.names
 
     def count(self, name: str) -> int:
         """Return how often an activity was called."""
@@ -113,6 +128,7 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
         )
 
     def booted(request: MachineRequest) -> MachineRequests:
+        script.states.pop(request.machine.name, None)
         sealing = "certificate" if request.machine.role == "control-plane" else ""
         return MachineRequests(instance_id="i", requests={"kubelet": "csr"}, sealing_certificate=sealing)
 
@@ -155,6 +171,11 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
         answering(names.ENSURE_ENDPOINT, EndpointRequest, lambda _: None),
         answering(names.BOOT_MACHINE, MachineRequest, booted),
         answering(names.INSTALL_MACHINE, InstallRequest, observed),
+        answering(names.OBSERVE_MACHINES, MachinesReference, script.look),
+        *(
+            answering(name, MachinesReference, script.remove)
+            for name in (names.FENCE_MACHINE, names.DELETE_MACHINE)
+        ),
         answering(names.DELETE_MACHINES, ClusterReference, lambda _: None),
         answering(names.LIST_MACHINE_LEFTOVERS, ClusterReference, leftovers),
         *(
@@ -165,6 +186,8 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
                 names.ENSURE_ADDONS,
                 names.AWAIT_NODES,
                 names.VERIFY_CLUSTER,
+                names.DRAIN_NODE,
+                names.UNCORDON_NODE,
             )
         ),
     ]
@@ -173,10 +196,11 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
 def fake_queues(script: Script) -> list[Queue]:
     """Return all queues that a simulated cluster uses, served by the fakes."""
     fakes = fake_activities(script)
+    planner = Planner(QUOTAS, script.registered)
     site = "default"
     return [
         workflow_queue(),
-        Queue(queues.planning(site), [Planner(QUOTAS, script.registered).plan_operation]),
+        Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair]),
         Queue(queues.vault(site), fakes),
         Queue(queues.provider(site, "simulated"), fakes),
     ]

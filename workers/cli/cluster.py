@@ -38,7 +38,7 @@ AGAIN = "Start it again to have it: `temporal workflow start`, see the cheat she
 CORRECT = "Correct that and start it again."
 
 _SILENT = {RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.FAILED_PRECONDITION}
-BUSY = {Phase.PENDING, Phase.CREATING, Phase.DELETING}
+BUSY = {Phase.PENDING, Phase.CREATING, Phase.REPAIRING, Phase.DELETING}
 """Phases in which something is done, or will be without being asked for."""
 
 
@@ -61,8 +61,8 @@ class Look:
 
     @property
     def failed(self) -> bool:
-        """Whether the last operation ended badly, or its workflow without deleting the cluster."""
-        return self.status.phase is Phase.FAILED or self.deserted
+        """Whether the last operation ended badly, a machine is not well, or the workflow ended without a delete."""
+        return self.status.phase in {Phase.FAILED, Phase.DEGRADED} or self.deserted
 
 
 class ClusterClient:

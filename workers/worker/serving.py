@@ -15,8 +15,15 @@ from workflows.cluster import ClusterWorkflow
 from workflows.create import CreateClusterWorkflow
 from workflows.delete import DeleteClusterWorkflow
 from workflows.messages import FittingMessages
+from workflows.replace import RepairMachineWorkflow, ReplaceMachineWorkflow
 
-WORKFLOWS: list[type] = [ClusterWorkflow, CreateClusterWorkflow, DeleteClusterWorkflow]
+WORKFLOWS: list[type] = [
+    ClusterWorkflow,
+    CreateClusterWorkflow,
+    DeleteClusterWorkflow,
+    ReplaceMachineWorkflow,
+    RepairMachineWorkflow,
+]
 THREADS = 32
 """Activities of one queue that run at the same time: many wait for a boot or an API, and are to stop nobody."""
 

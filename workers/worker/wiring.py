@@ -25,9 +25,10 @@ def all_queues(settings: Settings) -> list[Queue]:
     site = settings.site
     vault = VaultSettings(settings.vault_address, settings.approle_dir)
     simulated = SimulatedProvider(settings.state / "simulated" / "world.db")
+    planner = Planner(settings.quotas, inventory(vault).registered)
     return [
         workflow_queue(),
-        Queue(queues.planning(site), [Planner(settings.quotas, inventory(vault).registered).plan_operation]),
+        Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair]),
         Queue(queues.vault(site), vault_activities(vault)),
         Queue(queues.kubernetes(site, "local"), guest_activities(worker_identities(vault))),
         Queue(queues.provider(site, "local"), machine_activities(_local_provider(settings.state))),

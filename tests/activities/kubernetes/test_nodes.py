@@ -61,6 +61,25 @@ def test_a_second_run_finds_them_ready(activities: GuestActivities, pools: Guest
     assert run(activities.await_nodes, pools) == "3 nodes ready"
 
 
+@pytest.mark.usefixtures("nodes")
+def test_who_is_to_be_heard_from_anew_must_show_a_sign_of_life(
+    activities: GuestActivities, guest: GuestCluster, admin: GuestClient, silent: MachinePlan
+) -> None:
+    """Kubelets renew their lease every ten seconds; a node keeps its Ready for a while after its kubelet."""
+    heard = GuestRequest(cluster=guest.context, machines=guest.nodes[:1], anew=True)
+    assert run(activities.await_nodes, heard) == "1 nodes ready"
+    request = GuestRequest(cluster=guest.context, machines=[silent], anew=True)
+    refusal(activities.await_nodes, request)
+    conditions = [{"type": "Ready", "status": "True", "reason": "Test"}]
+    admin.change(f"{NODES}/{silent.name}/status", {"status": {"conditions": conditions}}, MERGE_PATCH)
+    code, message = refusal(activities.await_nodes, request)
+    assert (code, message) == (
+        ErrorCode.NODES_NOT_READY,
+        "nodes not ready: silent-1 is Ready, but has not been heard from",
+    )
+    assert run(activities.await_nodes, request.model_copy(update={"anew": False})) == "1 nodes ready"
+
+
 def test_no_machines_are_ready_at_once(activities: GuestActivities, guest: GuestCluster) -> None:
     assert run(activities.await_nodes, GuestRequest(cluster=guest.context)) == "0 nodes ready"
 

@@ -1,0 +1,86 @@
+"""Moving pods away from a node whose machine is to go, as `kubectl drain` does (Kubernetes: Safely Drain a Node).
+
+Pods of DaemonSets and mirror pods stay: they belong to the node. Pods that nobody controls are evicted too, and
+are not made again: a machine is replaced, not kept.
+"""
+
+from activities.kubernetes.client import MERGE_PATCH, GuestClient, Json
+from activities.kubernetes.nodes import NODES, is_ready
+from activities.kubernetes.waiting import poll
+from api.errors import ErrorCode
+from contracts.errors import StepError
+
+PATIENCE_SECONDS = 600.0
+"""How long disruption budgets and grace periods are respected; after that the machine goes all the same."""
+
+AGAIN_SECONDS = 1.0
+
+_DONE = {"Succeeded", "Failed"}
+_LATER = {429, 500}
+"""Answers to an eviction that a budget forbids now, or that several budgets are about."""
+
+
+def cordon(client: GuestClient, name: str, *, cordoned: bool) -> Json | None:
+    """Keep new pods off a node, or let them onto it again; return the node, None when there is none."""
+    return client.change(f"{NODES}/{name}", {"spec": {"unschedulable": cordoned or None}}, MERGE_PATCH)
+
+
+def drain(client: GuestClient, name: str, seconds: float = PATIENCE_SECONDS) -> str:
+    """Cordon a node and evict its pods; return what became of them, in a few words.
+
+    A node that is not Ready moves nothing: its kubelet would have to end the pods.
+    """
+    node = cordon(client, name, cordoned=True)
+    if node is None:
+        return f"there is no node {name}"
+    if not is_ready(node):
+        return f"node {name} is not Ready: its pods can't be moved"
+    first = {_key(pod) for pod in movable(_pods(client, name))}
+    poll(lambda: _evict(client, name) or None, seconds, AGAIN_SECONDS)
+    left = {_key(pod) for pod in movable(_pods(client, name))}
+    stayed = f"; {len(left)} stayed: {', '.join(sorted(left)[:5])}" if left else ""
+    return f"{len(first - left)} pods moved away from {name}{stayed}"
+
+
+def movable(pods: list[Json]) -> list[Json]:
+    """Return the pods that have to go before their node may."""
+    return [pod for pod in pods if not _stays(pod) and pod["status"].get("phase") not in _DONE]
+
+
+def _evict(client: GuestClient, name: str) -> bool:
+    """Ask for the eviction of what is there; return whether nothing is."""
+    pods = movable(_pods(client, name))
+    for pod in pods:
+        if not pod["metadata"].get("deletionTimestamp"):
+            _evict_pod(client, pod)
+    return not pods
+
+
+def _evict_pod(client: GuestClient, pod: Json) -> None:
+    meta = pod["metadata"]
+    path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/eviction"
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": meta["name"], "namespace": meta["namespace"]},
+        "deleteOptions": {"preconditions": {"uid": meta["uid"]}},
+    }
+    answer = client.ask("POST", path, body)
+    if answer.status not in {200, 201, 404, 409, *_LATER}:
+        raise StepError(ErrorCode.API_DENIED, f"evicting pod {_key(pod)}: {answer.status} {answer.body[:200]}")
+
+
+def _pods(client: GuestClient, name: str) -> list[Json]:
+    pods: list[Json] = client.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{name}")["items"]
+    return pods
+
+
+def _stays(pod: Json) -> bool:
+    meta = pod["metadata"]
+    owners = meta.get("ownerReferences", [])
+    of_daemon_set = any(owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners)
+    return of_daemon_set or "kubernetes.io/config.mirror" in meta.get("annotations", {})
+
+
+def _key(pod: Json) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

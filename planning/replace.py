@@ -1,0 +1,138 @@
+"""The plans that replace and restart one machine of a living cluster."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from api.cluster import ClusterSpec
+from api.errors import ErrorCode
+from contracts.errors import StepError
+from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
+from contracts.plan import Plan, Step, StepKind
+from planning.create import machine_groups
+
+MACHINE = "machine"
+"""The group of the one machine that such a plan is about."""
+
+BOOT_TRIES = 2
+RETURN_TRIES = 3
+DRAIN_TRIES = 8
+"""Two minutes or so: an API that stays away must not keep the machine from being replaced."""
+
+PATIENT_TRIES = 20
+"""An hour or so: a step that waits for what this operation can't mend must end, so that the next one can."""
+
+Operation = Literal["ReplaceMachine", "RepairMachine"]
+
+
+def plan_replace(spec: ClusterSpec, name: str, operation: Operation = "ReplaceMachine") -> Plan:
+    """Return the plan that puts a new machine on an old one's name, address and, for a slot, volume.
+
+    Nothing is touched while Vault can't give the new one its certificates. The old one's pods are moved first, but
+    for a repair: what is broken moves none. It is destroyed, and seen destroyed, before the new one is made.
+    Raises ``StepError`` with InvalidSpec for a name that isn't there.
+    """
+    machine = _machine(spec, name)
+    drains = operation == "ReplaceMachine" and _is_node(spec, machine)
+    steps = [
+        Step(
+            name="authorities",
+            title="See that certificates can be issued",
+            kind=StepKind.AUTHORITIES,
+            max_attempts=PATIENT_TRIES,
+        ),
+        *([_drain(name)] if drains else []),
+        Step(
+            name="remove",
+            title=f"Fence and remove machine {name}",
+            kind=StepKind.REMOVE_MACHINE,
+            needs=["drain" if drains else "authorities"],
+            group=MACHINE,
+        ),
+        Step(name="boot", title="Boot the new machine", kind=StepKind.BOOT, needs=["remove"], group=MACHINE),
+        Step(name="start", title="Certify and start it", kind=StepKind.CERTIFY, needs=["boot"], group=MACHINE),
+        *_return(spec, machine, PATIENT_TRIES),
+    ]
+    reason = "somebody asked for it" if operation == "ReplaceMachine" else "a restart does not help, or it is gone"
+    return _plan(operation, f"replace {name}: {reason}", spec, machine, steps)
+
+
+def plan_restart(spec: ClusterSpec, name: str) -> Plan:
+    """Return the plan that takes a machine's power and gives it back, which makes all but its state anew.
+
+    It fails soon when that doesn't help. Raises ``StepError`` with InvalidSpec for a name that isn't there.
+    """
+    machine = _machine(spec, name)
+    steps = [
+        Step(name="fence", title=f"Switch machine {name} off", kind=StepKind.FENCE, group=MACHINE),
+        Step(
+            name="boot",
+            title="Boot it",
+            kind=StepKind.BOOT,
+            needs=["fence"],
+            group=MACHINE,
+            max_attempts=BOOT_TRIES,
+        ),
+        Step(
+            name="start",
+            title="Certify and start it",
+            kind=StepKind.CERTIFY,
+            needs=["boot"],
+            group=MACHINE,
+            max_attempts=RETURN_TRIES,
+        ),
+        *_return(spec, machine, RETURN_TRIES),
+    ]
+    return _plan("RepairMachine", f"restart {name}: it is not well", spec, machine, steps)
+
+
+def _machine(spec: ClusterSpec, name: str) -> MachinePlan:
+    machines = {machine.name: machine for group in machine_groups(spec).values() for machine in group}
+    if name not in machines:
+        raise StepError(ErrorCode.INVALID_SPEC, f"machine: there is no {name}; there are: {', '.join(machines)}")
+    machine = machines[name]
+    return machine.model_copy(update={"has_data": machine.role is MachineRole.CONTROL_PLANE})
+
+
+def _is_node(spec: ClusterSpec, machine: MachinePlan) -> bool:
+    return machine.role is MachineRole.NODE or control_planes_are_nodes(spec.provider)
+
+
+def _plan(operation: Operation, reason: str, spec: ClusterSpec, machine: MachinePlan, steps: list[Step]) -> Plan:
+    groups = machine_groups(spec) | {MACHINE: [machine]}
+    return Plan(operation=operation, reason=reason, groups=groups, steps=steps)
+
+
+def _drain(name: str) -> Step:
+    return Step(
+        name="drain",
+        title=f"Move pods away from node {name}",
+        kind=StepKind.DRAIN,
+        needs=["authorities"],
+        group=MACHINE,
+        max_attempts=DRAIN_TRIES,
+    )
+
+
+def _return(spec: ClusterSpec, machine: MachinePlan, tries: int) -> Iterator[Step]:
+    """Yield what follows once the machine's programs are started."""
+    before = "start"
+    if machine.role is MachineRole.CONTROL_PLANE:
+        yield Step(name="api", title="Wait for the API", kind=StepKind.API, needs=[before], max_attempts=tries)
+        before = "api"
+    if _is_node(spec, machine):
+        yield Step(
+            name="join",
+            title="Wait for its node",
+            kind=StepKind.REJOIN,
+            needs=[before],
+            group=MACHINE,
+            max_attempts=tries,
+        )
+        yield Step(
+            name="uncordon",
+            title="Let pods onto the node",
+            kind=StepKind.UNCORDON,
+            needs=["join"],
+            group=MACHINE,
+            max_attempts=tries,
+        )

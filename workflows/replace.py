@@ -1,0 +1,123 @@
+"""ReplaceMachine, and RepairMachine on top of it: one machine of a living cluster, by walking a plan.
+
+A machine that takes over a slot's volume is made only after the provider has seen the old one destroyed: the
+plan's steps follow each other, and a step that didn't succeed is never passed over.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+
+from contracts import activities as names
+from contracts.guest import GuestReport, GuestRequest
+from contracts.machines import MachinesReference
+from contracts.plan import Step, StepKind
+from contracts.workflows import REPAIR_MACHINE, REPLACE_MACHINE, OperationInput, OperationResult
+from workflows import policies
+from workflows.failures import error_status, is_cancelled
+from workflows.machines import MachineSteps
+
+UNDO_TRIES = RetryPolicy(maximum_attempts=3)
+
+
+class _OneMachine(MachineSteps):
+    def __init__(self, start: OperationInput | None) -> None:
+        super().__init__(start)
+        self._drained: Step | None = None
+
+    async def _walk(self) -> OperationResult:
+        try:
+            await self._operation.walk(self._runners())
+        except asyncio.CancelledError:
+            if workflow.cancellation_reason() is not None and self._drained:
+                await self._give_back(self._drained)
+            raise
+        return OperationResult(context=self._cluster, finished_at=workflow.now(), message=self._plan.reason)
+
+    def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
+        return {
+            StepKind.AUTHORITIES: self._authorities,
+            StepKind.DRAIN: self._drain,
+            StepKind.FENCE: self._machine(names.FENCE_MACHINE),
+            StepKind.REMOVE_MACHINE: self._remove,
+            StepKind.BOOT: self._boot,
+            StepKind.CERTIFY: self._certify,
+            StepKind.API: self._guest(names.AWAIT_API),
+            StepKind.REJOIN: self._guest(names.AWAIT_NODES, anew=True),
+            StepKind.UNCORDON: self._guest(names.UNCORDON_NODE),
+        }
+
+    async def _drain(self, step: Step) -> None:
+        """Move pods away, if there is a way: without an API there is none, and the machine goes all the same."""
+        self._drained = step
+        try:
+            await self._guest(names.DRAIN_NODE)(step)
+        except ActivityError as error:
+            if is_cancelled(error):
+                raise
+            workflow.logger.warning("not drained", extra={"error": error_status(error).message})
+
+    async def _remove(self, step: Step) -> None:
+        self._drained = None
+        await self._machine(names.DELETE_MACHINE)(step)
+
+    def _machine(self, activity: str) -> Callable[[Step], Awaitable[None]]:
+        async def run(step: Step) -> None:
+            reference = MachinesReference(
+                cluster_id=self._cluster.cluster_id, names=[machine.name for machine in self._machines(step)]
+            )
+            await self._operation.call(step, activity, self._provider, reference, type(None))
+
+        return run
+
+    async def _give_back(self, step: Step) -> None:
+        """Let pods onto the node again that was to go and stays. Tried a few times: a cancel waits for it."""
+        request = GuestRequest(cluster=self._cluster, machines=self._machines(step))
+        with contextlib.suppress(ActivityError):
+            await workflow.execute_activity(
+                names.UNCORDON_NODE,
+                request,
+                result_type=GuestReport,
+                task_queue=self._kubernetes,
+                start_to_close_timeout=policies.start_to_close(names.UNCORDON_NODE),
+                schedule_to_start_timeout=policies.QUEUE_TIMEOUT,
+                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
+                retry_policy=UNDO_TRIES,
+                summary="undo: let pods onto the node again",
+            )
+
+
+@workflow.defn(name=REPLACE_MACHINE)
+class ReplaceMachineWorkflow(_OneMachine):
+    """One machine replaced because somebody asked for it."""
+
+    @workflow.init
+    def __init__(self, start: OperationInput | None = None) -> None:
+        """Take the plan."""
+        super().__init__(start)
+
+    @workflow.run
+    async def run(self, start: OperationInput | None = None) -> OperationResult:
+        """Walk the plan to its end, when the new machine does the old one's work."""
+        del start
+        return await self._walk()
+
+
+@workflow.defn(name=REPAIR_MACHINE)
+class RepairMachineWorkflow(_OneMachine):
+    """One machine restarted or replaced because it was seen not to be well."""
+
+    @workflow.init
+    def __init__(self, start: OperationInput | None = None) -> None:
+        """Take the plan."""
+        super().__init__(start)
+
+    @workflow.run
+    async def run(self, start: OperationInput | None = None) -> OperationResult:
+        """Walk the plan to its end, when the machine does its work again."""
+        del start
+        return await self._walk()
