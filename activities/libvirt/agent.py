@@ -19,6 +19,9 @@ ANSWER_SECONDS = 20
 """An emulated machine that is busy answers late."""
 
 COMMAND_SECONDS = 60.0
+CLOCK_SECONDS = 30.0
+"""More than a busy agent takes to answer."""
+
 _WRITE = """
 [ -e "$2" ] || { echo "has not booted yet" >&2; exit 1; }
 umask 077
@@ -46,6 +49,14 @@ class Agent:
     def ping(self) -> None:
         """Return when the agent has answered."""
         self._call("guest-ping")
+
+    def set_clock(self, now: float) -> None:
+        """Set the clock of the machine when it is not within ``CLOCK_SECONDS`` of ``now`` (seconds since 1970).
+
+        One without a time server may be hours off, and certificates would not be valid yet, or not any more.
+        """
+        if abs(self._call("guest-get-time") / 1e9 - now) > CLOCK_SECONDS:
+            self.run(["/usr/bin/date", f"--set=@{now:.0f}"])
 
     def run(self, command: Sequence[str], stdin: bytes = b"") -> CommandResult:
         """Run a command, which is found by its full path; MACHINE_NOT_READY when it doesn't end in a minute."""

@@ -100,8 +100,8 @@ class Hypervisor:
             domain.undefine()
 
     def is_off(self, domain: libvirt.virDomain) -> bool:
-        """Return whether a domain doesn't run."""
-        return domain.state()[0] in _OFF
+        """Return whether a domain doesn't run; QEMU pauses one whose disk can't be written, and people do."""
+        return domain.state()[0] in {*_OFF, libvirt.VIR_DOMAIN_PAUSED}
 
     def domains(self) -> list[tuple[str, str]]:
         """Return cluster id and machine of each of our domains."""

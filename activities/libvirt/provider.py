@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -143,6 +144,7 @@ class LibvirtProvider:
             if foreign := [file for file in files if Path(file).name != file or file.startswith(".")]:
                 raise StepError(ErrorCode.INTERNAL, f"{foreign[0]!r} is no plain file name")
             with _answering(name):
+                agent.set_clock(time.time())
                 result = agent.write_files(f"{LAYOUT.state}/{INCOMING}", files, BOOTED)
             if result.exit_status:
                 raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name}: {result.stderr.strip()}")
@@ -155,6 +157,7 @@ class LibvirtProvider:
             if program != REQUESTS_COMMAND[0]:
                 return CommandResult(exit_status=NOT_FOUND, stdout="", stderr=f"{program}: command not found")
             with _answering(name):
+                agent.set_clock(time.time())
                 return agent.run([MACHINE_PROGRAM, *arguments])
 
     def delete_all(self, cluster_id: str) -> None:

@@ -61,7 +61,7 @@ class Look:
 
     @property
     def failed(self) -> bool:
-        """Whether the last operation ended badly, a machine is not well, or the workflow ended without a delete."""
+        """Whether the last operation ended badly, a machine is not well, or the workflow ended too early."""
         return self.status.phase in {Phase.FAILED, Phase.DEGRADED} or self.deserted
 
 
