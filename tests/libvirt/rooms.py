@@ -69,7 +69,12 @@ def libvirt_room() -> Iterator[LibvirtRoom]:
     """Give a hypervisor without machines; what is left at the end, ends with the namespace."""
     images(load_releases()[RELEASE])
     folder = Path(tempfile.mkdtemp(prefix="g8s-hypervisor-", dir="/var/tmp"))
+    room = LibvirtRoom(folder)
     try:
-        yield LibvirtRoom(folder)
+        yield room
     finally:
+        # The daemon outlives the folder, and the next hypervisor has another one.
+        for pool in room.hypervisor.connection.listAllStoragePools():
+            pool.destroy()
+            pool.undefine()
         shutil.rmtree(folder)
