@@ -93,10 +93,16 @@ class Agent:
         try:
             answer = libvirt_qemu.qemuAgentCommand(self._domain, request, ANSWER_SECONDS, 0)
         except libvirt.libvirtError as error:
-            if error.get_error_code() in _GONE:
+            if error.get_error_code() in _GONE or _broke(error):
                 raise AgentSilentError(error.get_error_message()) from error
             raise
         return json.loads(answer)["return"]
+
+
+def _broke(error: libvirt.libvirtError) -> bool:
+    """Say whether the agent's channel ended under a call, as it does with its machine."""
+    of_machine = error.get_error_domain() == libvirt.VIR_FROM_QEMU
+    return bool(of_machine and error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR)
 
 
 def _text(data: str) -> str:

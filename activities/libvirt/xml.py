@@ -17,8 +17,8 @@ COMMAND_LINE = (
     "console=ttyS0 ignition.firstboot ignition.platform.id=qemu"
 )
 TRANSLATION_CACHE_MIB = 2048
-"""For emulated processors. A node's programs are some 700 MiB when translated; a cache that is full is emptied, and
-with the 256 MiB that are usual all of it was translated again every few seconds. Only what is used takes memory."""
+"""For emulated processors. A node's programs are some 700 MiB when translated; a cache that is full is emptied,
+and with 256 MiB all of it was translated again every few seconds. Only what is used takes memory."""
 
 ET.register_namespace("giantnetes", NAMESPACE)
 
