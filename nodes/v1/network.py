@@ -22,6 +22,9 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 RESTART_SECONDS = 10
 """They end while the API refuses them, as it does before the add-ons' roles are there, and are slow to start."""
 
+RESYNC_SECONDS = 60
+"""How often Flannel looks at rules that nobody else changes; its 5 s keep a small machine busy."""
+
 PROXY_HEALTH_PORT = 10256
 CNI_FOLDER = "/etc/cni/net.d"
 NODE_NAME = "/var/lib/calico/nodename"
@@ -67,6 +70,7 @@ def flannel(scope: Scope) -> Service:
             f"--net-config-path={_flannel_path(scope.layout)}",
             f"--iface={scope.address}",
             "--ip-masq",
+            f"--iptables-resync={RESYNC_SECONDS}",
         ),
         environment={"NODE_NAME": machine.name, "PATH": PATH},
         needs=readiness(scope, endpoint),
@@ -83,6 +87,7 @@ def felix(scope: Scope) -> Service:
         "DEFAULTENDPOINTTOHOSTACTION": "ACCEPT",
         "IPTABLESBACKEND": "NFT",
         "BPFENABLED": "false",
+        "XDPENABLED": "false",
         "USAGEREPORTINGENABLED": "false",
         "LOGFILEPATH": "none",
         "LOGSEVERITYSCREEN": "Warning",

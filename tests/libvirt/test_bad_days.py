@@ -75,7 +75,7 @@ def test_crashed(room: "LibvirtRoom", cluster: TestCluster) -> None:
 
 
 def test_silent_agent(room: "LibvirtRoom", cluster: TestCluster) -> None:
-    room.run(cluster, "workers-1", "systemctl --no-block stop qemu-guest-agent")
+    room.run(cluster, "workers-1", "systemd-run --on-active=2 systemctl stop qemu-guest-agent")
     wait_for(lambda: see(room, cluster) is MachineState.BOOTING, "it says nothing", 60)
     room.provider().fence_machine(cluster.id, "workers-1")
     is_back(room, cluster)
