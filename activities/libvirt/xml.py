@@ -16,7 +16,7 @@ COMMAND_LINE = (
     "root=/dev/disk/by-id/virtio-root rootfstype=erofs ro systemd.volatile=overlay "
     "console=ttyS0 ignition.firstboot ignition.platform.id=qemu"
 )
-TRANSLATION_CACHE_MIB = 2048
+TRANSLATION_CACHE_MIB = 1024
 """For emulated processors. A node's programs are some 700 MiB when translated; a cache that is full is emptied,
 and with 256 MiB all of it was translated again every few seconds. Only what is used takes memory."""
 

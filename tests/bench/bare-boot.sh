@@ -12,7 +12,7 @@ done
 drive() { echo "-drive file=$1,if=none,id=$2,$3 -device virtio-blk-pci,drive=$2,serial=$2"; }
 began=$(date +%s.%N)
 # shellcheck disable=SC2046
-qemu-system-x86_64 -accel tcg,tb-size=2048 -cpu max -machine q35 -smp 2 -m 2048 -nodefaults -display none \
+qemu-system-x86_64 -accel tcg,tb-size=1024 -cpu max -machine q35 -smp 2 -m 2048 -nodefaults -display none \
     -kernel "$kernel" -initrd "$initrd" -append "root=/dev/disk/by-id/virtio-root rootfstype=erofs ro \
 systemd.volatile=overlay console=ttyS0 ignition.firstboot ignition.platform.id=qemu" \
     -fw_cfg name=opt/com.coreos/config,file="$ignition" -serial "file:$work/console" \

@@ -57,7 +57,7 @@ def test_disks_are_found_in_the_guest_by_serial_and_have_targets_of_their_own() 
 
 
 @pytest.mark.parametrize(
-    ("kind", "cpu", "cache"), [("qemu", "maximum", "2048"), ("kvm", "host-passthrough", None)]
+    ("kind", "cpu", "cache"), [("qemu", "maximum", "1024"), ("kvm", "host-passthrough", None)]
 )
 def test_emulated_and_virtualised_processors(kind: str, cpu: str, cache: str | None) -> None:
     domain = ET.fromstring(domain_xml(dataclasses.replace(SPEC, kind=kind)))
