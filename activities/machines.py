@@ -37,6 +37,9 @@ class Patience:
     poll: float = 0.03
 
 
+LOOKS = 16
+"""Machines that are looked at at the same time: a silent one takes 20 s, and there may be 200."""
+
 PROMPT = Patience()
 """For machines that are processes."""
 
@@ -123,9 +126,8 @@ class MachineActivities:
     @activity.defn(name=names.OBSERVE_MACHINES)
     def observe(self, reference: MachinesReference) -> MachineObservations:
         """Look at machines, side by side: one that is silent takes its time."""
-        look = self._provider.observe_machine
-        looks = [partial(look, reference.cluster_id, name) for name in reference.names]
-        return MachineObservations(items=gather(looks))
+        looks = [partial(self._look, reference.cluster_id, name) for name in reference.names]
+        return MachineObservations(items=gather(looks, LOOKS))
 
     @activity.defn(name=names.FENCE_MACHINE)
     def fence(self, reference: MachinesReference) -> None:
@@ -154,6 +156,15 @@ class MachineActivities:
     def list_left(self, reference: ClusterReference) -> Leftovers:
         """List what exists of a cluster, or of all when the id is empty."""
         return Leftovers(items=self._provider.list_left(reference.cluster_id))
+
+    def _look(self, cluster_id: str, name: str) -> MachineObservation:
+        """Look at a machine; one that can't answer for itself must not hide the others."""
+        try:
+            return self._provider.observe_machine(cluster_id, name)
+        except StepError as error:
+            if error.code is not ErrorCode.MACHINE_NOT_READY:
+                raise
+            return MachineObservation(name=name, state=MachineState.BOOTING)
 
     def _await_boot(self, cluster_id: str, name: str) -> None:
         """Return when the machine is up. One whose services fail has booted: that is for later steps to tell."""

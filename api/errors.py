@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     API_NOT_READY = "ApiNotReady"
     API_DENIED = "ApiDenied"
     NODES_NOT_READY = "NodesNotReady"
+    NODE_NOT_DRAINED = "NodeNotDrained"
     VERIFICATION_FAILED = "VerificationFailed"
     CLUSTER_DELETED = "ClusterDeleted"
     NOT_GONE = "NotGone"
@@ -99,6 +100,11 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ),
     ErrorCode.NODES_NOT_READY: ErrorInfo(
         "ours", "read the kubelet's log: g8s logs NAME MACHINE kubelet", retryable=True
+    ),
+    ErrorCode.NODE_NOT_DRAINED: ErrorInfo(
+        "configuration",
+        "look at the pods and their PodDisruptionBudgets; after eight attempts the machine goes all the same",
+        retryable=True,
     ),
     ErrorCode.VERIFICATION_FAILED: ErrorInfo("ours", "look at the named object with kubectl", retryable=True),
     ErrorCode.CLUSTER_DELETED: ErrorInfo(

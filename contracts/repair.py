@@ -24,13 +24,17 @@ class Unwell(WireModel):
 
 
 class RepairRequest(WireModel):
-    """Asks what to do about machines as they were seen at ``now``, waiting for no grace if ``at_once``."""
+    """Asks what to do about machines as they were seen at ``now``, waiting for no grace if ``at_once``.
+
+    ``only_look`` asks for no repair.
+    """
 
     now: datetime
     spec: ClusterSpec
     observed: list[MachineObservation]
     unwell: list[Unwell] = Field(default_factory=list)
     at_once: bool = False
+    only_look: bool = False
 
 
 class RepairDecision(WireModel):

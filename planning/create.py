@@ -12,13 +12,19 @@ FIRST_NODE_HOST = 20
 CONTROL_PLANE = "control-plane"
 
 
-def plan_create(spec: ClusterSpec) -> Plan:
-    """Return the plan that makes, completes or adopts a cluster: every step ensures, so all three are one."""
+def plan_create(spec: ClusterSpec, *, adopting: bool = False) -> Plan:
+    """Return the plan that makes, completes or adopts a cluster: every step ensures, so all three are one.
+
+    With ``adopting`` control plane machines are made on volumes that the cluster has, never on new ones.
+    """
+    groups = machine_groups(spec)
+    if adopting:
+        groups[CONTROL_PLANE] = [slot.model_copy(update={"has_data": True}) for slot in groups[CONTROL_PLANE]]
     return Plan(
         operation="CreateCluster",
         reason="the cluster is wanted and not known to be complete",
         endpoint_host=BALANCED_ENDPOINT_HOST if spec.control_plane.replicas > 1 else FIRST_SLOT_HOST,
-        groups=machine_groups(spec),
+        groups=groups,
         steps=_steps(spec),
     )
 

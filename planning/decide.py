@@ -31,7 +31,7 @@ def decide(
     if not is_counted(request.spec, registered):
         _check_rules(request)
         check_quota(request.spec, registered, quotas)
-    return plan_create(request.spec)
+    return plan_create(request.spec, adopting=any(holding.own and holding.complete for holding in registered))
 
 
 def _check_rules(request: PlanRequest) -> None:

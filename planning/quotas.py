@@ -30,11 +30,15 @@ class Quotas(ApiModel):
 
 
 class Holding(NamedTuple):
-    """What a registered cluster takes of its owner's quota; ``own`` marks the one that is decided about."""
+    """What a registered cluster takes of its owner's quota; ``own`` marks the one that is decided about.
+
+    ``complete`` says that it has lived: a create of it adopts it.
+    """
 
     owner: str
     machines: int
     own: bool = False
+    complete: bool = False
 
 
 def machines(spec: ClusterSpec) -> int:

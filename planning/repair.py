@@ -16,6 +16,9 @@ SLOW = timedelta(minutes=15)
 REMEMBERED = timedelta(hours=1)
 """How long a repaired machine must stay well until a restart is worth a try again."""
 
+MOST_REPLACED = 0.4
+"""When more than this part of the machines is ill, and more than one, the cause is none that new machines mend."""
+
 FIRST_WAIT = timedelta(minutes=2)
 LONGEST_WAIT = timedelta(hours=1)
 """Between two tries for one machine: doubled with each try."""
@@ -28,9 +31,10 @@ def decide_repair(request: RepairRequest) -> RepairDecision:
     entries = {seen.name: entry for seen in request.observed if (entry := _entry(seen, known.get(seen.name), now))}
     ill = [seen for seen in request.observed if not seen.well]
     plan = None
-    for seen in ill:
+    spread = len(ill) > max(1, len(request.observed) * MOST_REPLACED)
+    for seen in [] if request.only_look else ill:
         if _is_due(seen, entries[seen.name], now, at_once=request.at_once):
-            plan = _repair(request, seen, entries[seen.name])
+            plan = _repair(request, seen, entries[seen.name], spread=spread)
             update = {"tries": entries[seen.name].tries + 1, "tried_at": now}
             entries[seen.name] = entries[seen.name].model_copy(update=update)
             break
@@ -49,7 +53,7 @@ def _entry(seen: MachineObservation, known: Unwell | None, now: datetime) -> Unw
 
 
 def _is_due(seen: MachineObservation, entry: Unwell, now: datetime, *, at_once: bool) -> bool:
-    if at_once:
+    if at_once and (seen.state in {MachineState.STOPPED, MachineState.ABSENT} or entry.since != now):
         return True
     gone = seen.state in {MachineState.STOPPED, MachineState.FAILED, MachineState.ABSENT}
     if entry.since is None or now - entry.since < (GRACE if gone else SLOW):
@@ -59,8 +63,8 @@ def _is_due(seen: MachineObservation, entry: Unwell, now: datetime, *, at_once: 
     )
 
 
-def _repair(request: RepairRequest, seen: MachineObservation, entry: Unwell) -> Plan:
-    if seen.state is MachineState.ABSENT or entry.tries:
+def _repair(request: RepairRequest, seen: MachineObservation, entry: Unwell, *, spread: bool) -> Plan:
+    if seen.state is MachineState.ABSENT or (entry.tries and not spread):
         return plan_replace(request.spec, seen.name, "RepairMachine")
     return plan_restart(request.spec, seen.name)
 

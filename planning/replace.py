@@ -13,10 +13,10 @@ from planning.create import machine_groups
 MACHINE = "machine"
 """The group of the one machine that such a plan is about."""
 
-BOOT_TRIES = 2
+BOOT_TRIES = 3
 RETURN_TRIES = 3
 DRAIN_TRIES = 8
-"""Two minutes or so: an API that stays away must not keep the machine from being replaced."""
+"""Two minutes without an API, a quarter of an hour with pods that won't go."""
 
 PATIENT_TRIES = 20
 """An hour or so: a step that waits for what this operation can't mend must end, so that the next one can."""
@@ -27,29 +27,24 @@ Operation = Literal["ReplaceMachine", "RepairMachine"]
 def plan_replace(spec: ClusterSpec, name: str, operation: Operation = "ReplaceMachine") -> Plan:
     """Return the plan that puts a new machine on an old one's name, address and, for a slot, volume.
 
-    Nothing is touched while Vault can't give the new one its certificates. The old one's pods are moved first, but
-    for a repair: what is broken moves none. It is destroyed, and seen destroyed, before the new one is made.
+    The old one's pods are moved first, but for a repair: what is broken moves none. It stays while Vault can't
+    give the new one its certificates; it is destroyed, and seen destroyed, before the new one is made.
     Raises ``StepError`` with InvalidSpec for a name that isn't there.
     """
     machine = _machine(spec, name)
     drains = operation == "ReplaceMachine" and _is_node(spec, machine)
     steps = [
+        *([_drain(name)] if drains else []),
         Step(
             name="authorities",
             title="See that certificates can be issued",
             kind=StepKind.AUTHORITIES,
+            needs=["drain"] if drains else [],
             max_attempts=PATIENT_TRIES,
         ),
-        *([_drain(name)] if drains else []),
-        Step(
-            name="remove",
-            title=f"Fence and remove machine {name}",
-            kind=StepKind.REMOVE_MACHINE,
-            needs=["drain" if drains else "authorities"],
-            group=MACHINE,
-        ),
-        Step(name="boot", title="Boot the new machine", kind=StepKind.BOOT, needs=["remove"], group=MACHINE),
-        Step(name="start", title="Certify and start it", kind=StepKind.CERTIFY, needs=["boot"], group=MACHINE),
+        _step("remove", f"Fence and remove machine {name}", StepKind.REMOVE_MACHINE, "authorities", PATIENT_TRIES),
+        _step("boot", "Boot the new machine", StepKind.BOOT, "remove", BOOT_TRIES),
+        _step("start", "Certify and start it", StepKind.CERTIFY, "boot", PATIENT_TRIES),
         *_return(spec, machine, PATIENT_TRIES),
     ]
     reason = "somebody asked for it" if operation == "ReplaceMachine" else "a restart does not help, or it is gone"
@@ -63,23 +58,9 @@ def plan_restart(spec: ClusterSpec, name: str) -> Plan:
     """
     machine = _machine(spec, name)
     steps = [
-        Step(name="fence", title=f"Switch machine {name} off", kind=StepKind.FENCE, group=MACHINE),
-        Step(
-            name="boot",
-            title="Boot it",
-            kind=StepKind.BOOT,
-            needs=["fence"],
-            group=MACHINE,
-            max_attempts=BOOT_TRIES,
-        ),
-        Step(
-            name="start",
-            title="Certify and start it",
-            kind=StepKind.CERTIFY,
-            needs=["boot"],
-            group=MACHINE,
-            max_attempts=RETURN_TRIES,
-        ),
+        _step("fence", f"Switch machine {name} off", StepKind.FENCE, "", PATIENT_TRIES),
+        _step("boot", "Boot it", StepKind.BOOT, "fence", BOOT_TRIES),
+        _step("start", "Certify and start it", StepKind.CERTIFY, "boot", RETURN_TRIES),
         *_return(spec, machine, RETURN_TRIES),
     ]
     return _plan("RepairMachine", f"restart {name}: it is not well", spec, machine, steps)
@@ -103,36 +84,21 @@ def _plan(operation: Operation, reason: str, spec: ClusterSpec, machine: Machine
 
 
 def _drain(name: str) -> Step:
-    return Step(
-        name="drain",
-        title=f"Move pods away from node {name}",
-        kind=StepKind.DRAIN,
-        needs=["authorities"],
-        group=MACHINE,
-        max_attempts=DRAIN_TRIES,
-    )
+    return _step("drain", f"Move pods away from node {name}", StepKind.DRAIN, "", DRAIN_TRIES)
 
 
 def _return(spec: ClusterSpec, machine: MachinePlan, tries: int) -> Iterator[Step]:
     """Yield what follows once the machine's programs are started."""
     before = "start"
     if machine.role is MachineRole.CONTROL_PLANE:
-        yield Step(name="api", title="Wait for the API", kind=StepKind.API, needs=[before], max_attempts=tries)
+        yield _step("api", "Wait for its API", StepKind.API, before, tries)
         before = "api"
     if _is_node(spec, machine):
-        yield Step(
-            name="join",
-            title="Wait for its node",
-            kind=StepKind.REJOIN,
-            needs=[before],
-            group=MACHINE,
-            max_attempts=tries,
-        )
-        yield Step(
-            name="uncordon",
-            title="Let pods onto the node",
-            kind=StepKind.UNCORDON,
-            needs=["join"],
-            group=MACHINE,
-            max_attempts=tries,
-        )
+        yield _step("join", "Wait for its node", StepKind.REJOIN, before, tries)
+        yield _step("uncordon", "Let pods onto the node", StepKind.UNCORDON, "join", tries)
+
+
+def _step(name: str, title: str, kind: StepKind, needs: str, tries: int) -> Step:
+    return Step(
+        name=name, title=title, kind=kind, needs=[needs] if needs else [], group=MACHINE, max_attempts=tries
+    )

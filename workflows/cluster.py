@@ -94,7 +94,7 @@ class ClusterWorkflow:
                     return "the create was undone; nothing is left"
             elif not entity.created and entity.phase is not Phase.FAILED:
                 await self._create()
-            elif entity.created and entity.wishes.replace:
+            elif entity.created and entity.wishes.replace and not entity.wishes.cancel:
                 await self._replace(entity.wishes.replace[0])
             else:
                 await self._wait()
@@ -104,6 +104,7 @@ class ClusterWorkflow:
         wishes = self._entity.wishes
         if wishes.cancel:
             wishes.cancel = False
+            wishes.replace.clear()
             self._entity.waiting_on = ""
         self._show()
         looks = self._entity.created and workflow.patched("look-at-machines")
@@ -133,14 +134,18 @@ class ClusterWorkflow:
     async def _look(self, *, at_once: bool) -> None:
         """Look at the machines, and repair the one that is due."""
         plan = await self._deciding.look(at_once=at_once)
-        if plan and not self._entity.wishes.delete:
+        wishes = self._entity.wishes
+        if plan and not (wishes.delete or wishes.cancel):
             await self._mend(plan)
 
     async def _replace(self, machine: str) -> None:
         self._enter(Phase.REPAIRING)
         try:
             plan = await self._deciding.plan(replace=machine)
-        except (GivenUpError, ApplicationError):
+        except GivenUpError:
+            return
+        except ApplicationError as error:
+            self._entity.waiting_on = f"machine {machine} is not replaced: {error.message}"
             self._enter(Phase.RUNNING)
             return
         finally:
@@ -152,6 +157,9 @@ class ClusterWorkflow:
         self._enter(Phase.REPAIRING)
         result = await self._operate(plan)
         self._entity.next_look = workflow.now() + policies.LOOK_AGAIN
+        if not result:
+            # The next one of several could be the slot that too much depends on while this one is not back.
+            self._entity.wishes.replace.clear()
         self._enter(Phase.RUNNING if result else Phase.DEGRADED)
 
     def _should_continue_as_new(self) -> bool:
@@ -304,7 +312,7 @@ class ClusterWorkflow:
     def retry(self, request: Reason) -> Accepted:
         """Try again."""
         del request
-        healthy = self._entity.created and self._child is None and self._entity.phase is not Phase.FAILED
+        healthy = self._entity.created and self._child is None and self._entity.phase is Phase.RUNNING
         self._entity.wishes.retry = True
         return self._accepted("nothing has failed" if healthy else "it will be tried again")
 
@@ -343,7 +351,8 @@ class ClusterWorkflow:
         """Record the wish; a living cluster is never deleted by it."""
         del request
         self._entity.wishes.cancel = True
-        return self._accepted("the create will be undone")
+        created = self._entity.created
+        return self._accepted("the operation will be stopped" if created else "the create will be undone")
 
     def _accepted(self, message: str) -> Accepted:
         paused = ", once it is resumed" if self._entity.wishes.paused else ""

@@ -97,7 +97,7 @@ class Deciding:
         self._show()
 
     async def _decide_repair(self, *, at_once: bool) -> RepairDecision:
-        context = self._entity.context
+        context, wishes = self._entity.context, self._entity.wishes
         seen: MachineObservations = await workflow.execute_activity(
             names.OBSERVE_MACHINES,
             MachinesReference(cluster_id=context.cluster_id, names=machine_names(context.spec)),
@@ -119,6 +119,7 @@ class Deciding:
                 observed=seen.items,
                 unwell=self._entity.unwell,
                 at_once=at_once,
+                only_look=wishes.paused or wishes.cancel or wishes.delete,
             ),
             result_type=RepairDecision,
             task_queue=queues.planning(context.spec.site),

@@ -9,7 +9,7 @@ from api.changes import unsupported_changes
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.context import ClusterContext
-from contracts.machines import machine_names
+from contracts.machines import machine_names, slot_name
 from contracts.repair import Unwell
 from contracts.workflows import ApplyRequest, Carried, ClusterInput
 
@@ -75,6 +75,10 @@ class Entity:
         known = machine_names(self.context.spec)
         if machine not in known:
             raise refusal(ErrorCode.INVALID_SPEC, f"machine: there is no {machine}; there are: {', '.join(known)}")
+        slots = {slot_name(index + 1) for index in range(self.context.spec.control_plane.replicas)}
+        ill = {entry.name for entry in self.unwell if entry.since} & slots - {machine}
+        if machine in slots and ill:
+            raise refusal(ErrorCode.MACHINE_NOT_READY, f"{', '.join(sorted(ill))} must be repaired first")
 
     def end_operation(self, now: datetime) -> None:
         """Keep the operation that has ended among the last ten; one that was terminated could not tell its end."""

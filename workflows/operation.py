@@ -170,7 +170,7 @@ class Operation:
         if is_cancelled(error):
             raise error
         described = error_status(error)
-        if not described.retryable or attempt == step.max_attempts:
+        if not described.retryable or 0 < step.max_attempts <= attempt:
             raise error
         await self.hold(step, attempt, described)
 

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError
 
+from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.guest import GuestReport, GuestRequest
 from contracts.machines import MachinesReference
@@ -27,43 +28,47 @@ UNDO_TRIES = RetryPolicy(maximum_attempts=3)
 class _OneMachine(MachineSteps):
     def __init__(self, start: OperationInput | None) -> None:
         super().__init__(start)
-        self._drained: Step | None = None
+        self._cordoned: Step | None = None
 
     async def _walk(self) -> OperationResult:
         try:
             await self._operation.walk(self._runners())
+        except ApplicationError:
+            await self._give_back()
+            raise
         except asyncio.CancelledError:
-            if workflow.cancellation_reason() is not None and self._drained:
-                await self._give_back(self._drained)
+            if workflow.cancellation_reason() is not None:
+                await self._give_back()
             raise
         return OperationResult(context=self._cluster, finished_at=workflow.now(), message=self._plan.reason)
 
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {
-            StepKind.AUTHORITIES: self._authorities,
             StepKind.DRAIN: self._drain,
+            StepKind.AUTHORITIES: self._authorities,
             StepKind.FENCE: self._machine(names.FENCE_MACHINE),
-            StepKind.REMOVE_MACHINE: self._remove,
+            StepKind.REMOVE_MACHINE: self._machine(names.DELETE_MACHINE),
             StepKind.BOOT: self._boot,
             StepKind.CERTIFY: self._certify,
             StepKind.API: self._guest(names.AWAIT_API),
             StepKind.REJOIN: self._guest(names.AWAIT_NODES, anew=True),
-            StepKind.UNCORDON: self._guest(names.UNCORDON_NODE),
+            StepKind.UNCORDON: self._uncordon,
         }
 
     async def _drain(self, step: Step) -> None:
-        """Move pods away, if there is a way: without an API there is none, and the machine goes all the same."""
-        self._drained = step
+        """Move pods away, if there is a way: a dead API and pods that won't go don't keep the machine."""
+        self._cordoned = step
         try:
             await self._guest(names.DRAIN_NODE)(step)
         except ActivityError as error:
-            if is_cancelled(error):
+            described = error_status(error)
+            if is_cancelled(error) or described.code not in {ErrorCode.API_NOT_READY, ErrorCode.NODE_NOT_DRAINED}:
                 raise
-            workflow.logger.warning("not drained", extra={"error": error_status(error).message})
+            workflow.logger.warning("not drained", extra={"error": described.message})
 
-    async def _remove(self, step: Step) -> None:
-        self._drained = None
-        await self._machine(names.DELETE_MACHINE)(step)
+    async def _uncordon(self, step: Step) -> None:
+        await self._guest(names.UNCORDON_NODE)(step)
+        self._cordoned = None
 
     def _machine(self, activity: str) -> Callable[[Step], Awaitable[None]]:
         async def run(step: Step) -> None:
@@ -74,9 +79,11 @@ class _OneMachine(MachineSteps):
 
         return run
 
-    async def _give_back(self, step: Step) -> None:
-        """Let pods onto the node again that was to go and stays. Tried a few times: a cancel waits for it."""
-        request = GuestRequest(cluster=self._cluster, machines=self._machines(step))
+    async def _give_back(self) -> None:
+        """Let pods onto the node again, whatever came of the operation. Tried few times: a cancel waits for it."""
+        if self._cordoned is None:
+            return
+        request = GuestRequest(cluster=self._cluster, machines=self._machines(self._cordoned))
         with contextlib.suppress(ActivityError):
             await workflow.execute_activity(
                 names.UNCORDON_NODE,

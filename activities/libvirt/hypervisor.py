@@ -76,11 +76,23 @@ class Hypervisor:
         elif state == libvirt.VIR_DOMAIN_PAUSED:
             domain.resume()
 
-    def stop_domain(self, name: str) -> None:
+    def machine_domains(self, name: str, uuid: str, tag: tuple[str, str]) -> list[libvirt.virDomain]:
+        """Return the domain that was made for a machine, whatever it is called now, and one of its name and tag.
+
+        There are none or one, unless somebody renamed one. Raises MACHINE_FAILED for a domain of its name that is
+        somebody else's.
+        """
+        made = self.domain_with(uuid) if uuid else None
+        named = self.domain(name)
+        if named is not None and (made is None or named.UUIDString() != made.UUIDString()):
+            if _tag(named.XMLDesc) != tag:
+                raise StepError(ErrorCode.MACHINE_FAILED, f"the domain {name} was not made for the machine")
+            return [domain for domain in (made, named) if domain is not None]
+        return [made] if made is not None else []
+
+    def stop_domain(self, domain: libvirt.virDomain) -> None:
         """Take a domain's power, also across a restart of the hypervisor; return when it is seen stopped."""
-        domain = self.domain(name)
-        if domain is None:
-            return
+        name = domain.name()
         domain.setAutostart(0)
         if domain.state()[0] not in _OFF:
             with contextlib.suppress(
@@ -93,11 +105,10 @@ class Hypervisor:
                 raise StepError(ErrorCode.NOT_GONE, f"domain {name} does not end within {GONE_SECONDS:.0f} s")
             time.sleep(POLL_SECONDS)
 
-    def remove_domain(self, name: str) -> None:
+    def remove_domain(self, domain: libvirt.virDomain) -> None:
         """Stop a domain and forget it."""
-        self.stop_domain(name)
-        if domain := self.domain(name):
-            domain.undefine()
+        self.stop_domain(domain)
+        domain.undefine()
 
     def is_off(self, domain: libvirt.virDomain) -> bool:
         """Return whether a domain doesn't run; QEMU pauses one whose disk can't be written, and people do."""

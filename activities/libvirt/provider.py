@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock
+from libvirt import virDomain
 
 from activities.libvirt.agent import Agent, AgentSilentError
 from activities.libvirt.errors import step_errors
@@ -101,8 +102,9 @@ class LibvirtProvider:
             folder = self._places.machine(cluster_id, machine.name)
             document = _read(folder)
             created = document is None
-            if document is None:
+            if machine.has_data:
                 self._check_volume(cluster_id, machine)
+            if document is None:
                 document = self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
             name = self._places.domain(cluster_id, machine.name)
             self._ensure_network(cluster)
@@ -129,7 +131,8 @@ class LibvirtProvider:
     def fence_machine(self, cluster_id: str, name: str) -> None:
         """Destroy the domain, also across restarts of the hypervisor, and see that it is off. It stays defined."""
         with self._changing(cluster_id, name):
-            self._hypervisor.stop_domain(self._places.domain(cluster_id, name))
+            for domain in self._domains(cluster_id, name):
+                self._hypervisor.stop_domain(domain)
 
     def delete_machine(self, cluster_id: str, name: str) -> None:
         """Destroy the domain with all of its volumes but the slot's."""
@@ -232,7 +235,7 @@ class LibvirtProvider:
 
     def _check_volume(self, cluster_id: str, machine: MachinePlan) -> None:
         volume = self._places.volume(cluster_id, machine.name, ETCD)
-        if machine.has_data and volume not in self._hypervisor.volume_names():
+        if volume not in self._hypervisor.volume_names():
             raise StepError(ErrorCode.VOLUME_LOST, f"volume {volume} of {machine.name} is not there any more")
 
     def _volume(self, cluster_id: str, name: str, disk: Disk) -> Volume:
@@ -246,13 +249,21 @@ class LibvirtProvider:
         self._hypervisor.ensure_network(name, bridge, cluster.cluster_id, network)
 
     def _delete(self, cluster_id: str, name: str) -> None:
-        self._hypervisor.remove_domain(self._places.domain(cluster_id, name))
+        for domain in self._domains(cluster_id, name):
+            self._hypervisor.remove_domain(domain)
+        if self._domains(cluster_id, name):
+            raise StepError(ErrorCode.NOT_GONE, f"the domain of {name} is there again after its removal")
         for kind in (STATE, SCRATCH):
             self._hypervisor.remove_volume(self._places.volume(cluster_id, name, kind))
         _clear(self._places.machine(cluster_id, name))
         console = self._places.console(cluster_id, name)
         for log in console.parent.glob(f"{console.name}*"):
             log.unlink(missing_ok=True)
+
+    def _domains(self, cluster_id: str, name: str) -> list[virDomain]:
+        document = _read(self._places.machine(cluster_id, name)) or {}
+        domain, uuid = self._places.domain(cluster_id, name), document.get("instance_id", "")
+        return self._hypervisor.machine_domains(domain, uuid, (cluster_id, name))
 
     def _look(self, document: dict[str, Any]) -> tuple[MachineState, dict[str, str]]:
         domain = self._hypervisor.domain_with(document["instance_id"])

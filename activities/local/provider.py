@@ -83,8 +83,9 @@ class LocalProvider:
             self._refuse_deleted(cluster.cluster_id)
             folder = self._folders.machine(cluster.cluster_id, machine.name)
             created = assembly.read_document(folder) is None
-            if created:
+            if machine.has_data:
                 self._check_volume(cluster.cluster_id, machine)
+            if created:
                 self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
             document = assembly.read_document(folder) or {}
             self._power.on(cluster.cluster_id, machine.name, document["address"], document["ports"])
@@ -166,7 +167,7 @@ class LocalProvider:
 
     def _check_volume(self, cluster_id: str, machine: MachinePlan) -> None:
         volume = self._folders.volume(cluster_id, machine.name)
-        if machine.has_data and not volume.is_dir():
+        if not (volume / "data" / "member").is_dir():
             raise StepError(ErrorCode.VOLUME_LOST, f"the etcd data of {machine.name} is not at {volume} any more")
 
     def _create_endpoint(self, cluster: ClusterContext, slots: list[MachinePlan], folder: Path) -> None:

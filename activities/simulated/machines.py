@@ -45,6 +45,8 @@ def ensure_endpoint(database: Database, cluster: ClusterContext) -> None:
 def ensure_machine(database: Database, cluster: ClusterContext, machine: MachinePlan) -> MachineFacts:
     """Make a machine, with its slot's volume, unless it exists; switch it on unless it is."""
     refuse_deleted(database, cluster.cluster_id)
+    if machine.has_data:
+        _check_volume(database, cluster.cluster_id, machine.name)
     created = find(database, cluster.cluster_id, machine.name) is None
     if created:
         _create(database, cluster, machine)
@@ -55,15 +57,14 @@ def ensure_machine(database: Database, cluster: ClusterContext, machine: Machine
     return MachineFacts(name=machine.name, instance_id=row["instance_id"], address=row["address"], created=created)
 
 
+def _check_volume(database: Database, cluster_id: str, slot: str) -> None:
+    found = database.execute("SELECT 1 FROM volumes WHERE cluster_id = ? AND slot = ?", (cluster_id, slot))
+    if not found.fetchone():
+        raise StepError(ErrorCode.VOLUME_LOST, f"the volume of {slot} is not there any more")
+
+
 def _create(database: Database, cluster: ClusterContext, machine: MachinePlan) -> None:
     identity, address = str(uuid.uuid4()), cluster.address(machine.host)
-    if (
-        machine.has_data
-        and not database.execute(
-            "SELECT 1 FROM volumes WHERE cluster_id = ? AND slot = ?", (cluster.cluster_id, machine.name)
-        ).fetchone()
-    ):
-        raise StepError(ErrorCode.VOLUME_LOST, f"the volume of {machine.name} is not there any more")
     try:
         database.execute(
             "INSERT INTO machines VALUES (?, ?, ?, ?, ?, 0, 0)",

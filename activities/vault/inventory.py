@@ -74,4 +74,4 @@ def read_holding(path: str, data: Mapping[str, Any], *, own: bool) -> Holding | 
             ErrorCode.CONFIGURATION_BROKEN, f"the registry entry {path} in Vault can't be read: correct it there"
         ) from None
     machines = entry.spec.control_plane.replicas + sum(pool.replicas for pool in entry.spec.node_pools)
-    return Holding(owner=entry.owner, machines=machines, own=own)
+    return Holding(entry.owner, machines, own=own, complete=bool(data.get("completedAt")))

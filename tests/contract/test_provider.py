@@ -1,5 +1,6 @@
 """What every provider of machines promises (``contracts.machines.Provider``), asked of each one."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from api.errors import ErrorCode
 from contracts.certificates import held_by
 from contracts.errors import StepError
 from contracts.machines import INSTALL_COMMAND, REQUESTS_COMMAND, MachineState, Provider
-from tests.contract.clusters import TestCluster
+from tests.contract.clusters import TestCluster, wait_for
 from tests.contract.rooms import Room, new_cluster
 
 
@@ -163,7 +164,14 @@ def test_a_slot_with_data_is_not_filled_on_an_empty_volume(provider: Provider, c
         cluster.ensure(provider, used)
     assert (raised.value.code, raised.value.retryable) == (ErrorCode.VOLUME_LOST, False)
     assert left(provider, cluster) == set()
-    cluster.boot(provider, cluster.slots[0])
+    cluster.certify(provider, cluster.slots[0])
+
+    def is_found() -> bool:
+        with contextlib.suppress(StepError):
+            return not cluster.ensure(provider, used).created
+        return False
+
+    wait_for(is_found, "the volume is in use")
     provider.delete_machine(cluster.id, used.name)
     assert cluster.ensure(provider, used).created
 

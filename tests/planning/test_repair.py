@@ -86,6 +86,37 @@ def test_somebody_who_asks_is_not_kept_waiting() -> None:
     assert chosen(decide(MachineState.UP, entry, at_once=True, kubelet="running")) == NOTHING
 
 
+def test_what_may_be_starting_is_looked_at_twice() -> None:
+    assert chosen(decide(MachineState.FAILED, at_once=True)) == NOTHING
+    assert chosen(decide(MachineState.FAILED, ill(SECOND), at_once=True)) == RESTART
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(MachineState.FAILED, "restart control-plane-1"), (MachineState.ABSENT, "replace control-plane-1")],
+)
+def test_what_all_machines_have_is_not_mended_by_new_ones(state: MachineState, expected: str) -> None:
+    observed = [seen(name, state) for name in machine_names(SPEC)]
+    known = [ill(GRACE, tries=1, tried=LONGEST_WAIT).model_copy(update={"name": item.name}) for item in observed]
+    request = RepairRequest(now=NOW, spec=SPEC, observed=observed, unwell=known)
+    assert chosen(decide_repair(request)) == expected
+
+
+def test_a_look_alone_repairs_nothing_and_counts_no_try() -> None:
+    entry = ill(GRACE)
+    request = RepairRequest(
+        now=NOW,
+        spec=SPEC,
+        observed=[seen(NODE, MachineState.STOPPED)],
+        unwell=[entry],
+        at_once=True,
+        only_look=True,
+    )
+    decision = decide_repair(request)
+    assert (decision.plan, decision.unwell) == (None, [entry])
+    assert decision.message
+
+
 def test_a_service_that_was_stopped_is_waited_for() -> None:
     decision = decide(MachineState.UP, ill(SLOW - SECOND), kubelet="stopped")
     assert chosen(decision) == NOTHING

@@ -24,9 +24,9 @@ def steps(plan: Plan) -> list[str]:
 @pytest.mark.parametrize(
     ("provider", "name", "expected"),
     [
-        ("local", "workers-1", "authorities drain remove boot start join uncordon"),
+        ("local", "workers-1", "drain authorities remove boot start join uncordon"),
         ("local", "control-plane-1", "authorities remove boot start api"),
-        ("libvirt", "control-plane-1", "authorities drain remove boot start api join uncordon"),
+        ("libvirt", "control-plane-1", "drain authorities remove boot start api join uncordon"),
     ],
 )
 def test_a_replacement_moves_pods_removes_and_makes_anew(provider: str, name: str, expected: str) -> None:
@@ -41,7 +41,8 @@ def test_a_replacement_moves_pods_removes_and_makes_anew(provider: str, name: st
 def test_each_step_waits_for_the_one_before(make: type, name: str) -> None:
     """A new machine may never be made while the old one is not known to be gone."""
     plan = make(spec("libvirt"), name)
-    assert [step.needs for step in plan.steps] == [[], *([name] for name in steps(plan)[:-1])]
+    assert [step.needs for step in plan.steps] == [[], *([before] for before in steps(plan)[:-1])]
+    assert all(step.max_attempts for step in plan.steps), "else nothing else could ever be repaired"
 
 
 def test_what_is_broken_moves_no_pods() -> None:

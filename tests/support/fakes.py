@@ -56,6 +56,7 @@ class Script:
         self.calls: list[str] = []
         self.failures: Counter[str] = Counter()
         self.fatal: set[str] = set()
+        self.failure_code = ErrorCode.VAULT_UNAVAILABLE
         self.fatal_code = ErrorCode.QUOTA_EXCEEDED
         self.gates: dict[str, asyncio.Event] = {}
         self.stubborn: set[str] = set()
@@ -103,7 +104,7 @@ class Script:
             await self._wait(name)
         if self.failures[name]:
             self.failures[name] -= 1
-            raise ApplicationError(f"{name} failed", type=ErrorCode.VAULT_UNAVAILABLE)
+            raise ApplicationError(f"{name} failed", type=self.failure_code)
         if name in self.fatal:
             raise ApplicationError(f"{name} is impossible", type=self.fatal_code, non_retryable=True)
 

@@ -35,8 +35,8 @@ async def test_a_replacement_goes_step_by_step(clusters: Clusters) -> None:
     assert status.phase == Phase.RUNNING
     assert clusters.script.removed == ["workers-1"]
     assert since(clusters, first) == [
-        *[names.ENSURE_AUTHORITY] * 3,
         names.DRAIN_NODE,
+        *[names.ENSURE_AUTHORITY] * 3,
         names.DELETE_MACHINE,
         names.BOOT_MACHINE,
         names.SIGN_CERTIFICATES,
@@ -93,11 +93,53 @@ async def test_a_cancel_after_the_removal_is_mended_by_the_next_look(clusters: C
     clusters.script.states["workers-1"] = MachineState.ABSENT
     await clusters.send(handle, "cancel")
     await clusters.until(handle, lambda status: ended(status, "ReplaceMachine", "Cancelled"))
-    assert names.UNCORDON_NODE not in clusters.script.calls
     clusters.script.gates.clear()
     await clusters.send(handle, "retry")
     status = await clusters.until(handle, lambda status: ended(status, "RepairMachine"))
     assert status.phase == Phase.RUNNING
+
+
+async def test_a_failed_replacement_lets_pods_back_and_ends_the_row(clusters: Clusters) -> None:
+    handle = await clusters.start("row")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    gate = clusters.script.gates[names.DRAIN_NODE] = asyncio.Event()
+    for machine in ("workers-1", "workers-2"):
+        await clusters.send(handle, "replace_machine", machine=machine)
+    clusters.script.fatal.add(names.DELETE_MACHINE)
+    gate.set()
+    status = await clusters.until(handle, lambda status: ended(status, "ReplaceMachine", "Failed"))
+    assert status.phase == Phase.DEGRADED
+    assert clusters.script.calls[-1] == names.UNCORDON_NODE
+    clusters.script.fatal.clear()
+    await clusters.send(handle, "retry")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    assert clusters.script.removed == []
+
+
+async def test_a_paused_cluster_looks_and_repairs_nothing(clusters: Clusters) -> None:
+    handle = await clusters.start("by-hand")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "pause")
+    clusters.script.states["workers-2"] = MachineState.STOPPED
+    await clusters.send(handle, "retry")
+    await clusters.until(handle, lambda status: status.phase == Phase.DEGRADED)
+    clusters.script.states.clear()
+    await clusters.send(handle, "resume")
+    await clusters.send(handle, "retry")
+    status = await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    assert [record.type for record in status.recent_operations] == ["CreateCluster"]
+
+
+async def test_one_slot_at_a_time(clusters: Clusters) -> None:
+    handle = await clusters.start("quorum", controlPlane={"replicas": 3})
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "pause")
+    clusters.script.states["control-plane-2"] = MachineState.STOPPED
+    await clusters.send(handle, "retry")
+    await clusters.until(handle, lambda status: status.phase == Phase.DEGRADED)
+    with pytest.raises(WorkflowUpdateFailedError) as raised:
+        await clusters.send(handle, "replace_machine", machine="control-plane-1")
+    assert "control-plane-2 must be repaired first" in str(raised.value.cause)
 
 
 async def test_a_delete_ends_a_replacement(clusters: Clusters) -> None:
@@ -114,6 +156,7 @@ async def test_without_an_api_the_machine_goes_undrained(clusters: Clusters) -> 
     handle = await clusters.start("undrained")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
     clusters.script.failures[names.DRAIN_NODE] = 100
+    clusters.script.failure_code = ErrorCode.API_NOT_READY
     await clusters.send(handle, "replace_machine", machine="workers-1")
     while clusters.script.count(names.DRAIN_NODE) < 8:
         await clusters.send(handle, "retry")
@@ -140,8 +183,8 @@ async def test_a_machine_that_is_off_is_noticed_and_switched_on(skipping_cluster
 async def test_a_restart_in_vain_is_followed_by_a_replacement(clusters: Clusters) -> None:
     handle = await clusters.start("broken")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
-    clusters.script.failures[names.BOOT_MACHINE] = 2
-    clusters.script.states["workers-2"] = MachineState.FAILED
+    clusters.script.failures[names.BOOT_MACHINE] = 3
+    clusters.script.states["workers-2"] = MachineState.STOPPED
     await clusters.send(handle, "retry")
     status = await clusters.until(handle, lambda status: ended(status, "RepairMachine", "Failed"))
     assert status.phase == Phase.DEGRADED

@@ -10,6 +10,8 @@ from activities.kubernetes import GuestActivities
 from activities.kubernetes.client import GuestClient, Json
 from activities.kubernetes.drain import cordon, drain, movable
 from activities.kubernetes.nodes import NODES
+from api.errors import ErrorCode
+from contracts.errors import StepError
 from contracts.guest import GuestRequest
 from contracts.machines import MachinePlan, MachineRole
 from tests.activities.kubernetes.running import environment, run
@@ -89,7 +91,7 @@ def test_pods_leave_and_no_others_come(
         assert not unschedulable(admin, node)
 
 
-def test_a_budget_is_respected_until_patience_ends(admin: GuestClient, node: MachinePlan, running: str) -> None:
+def test_a_budget_is_respected(admin: GuestClient, node: MachinePlan, running: str) -> None:
     budget = {
         "metadata": {"name": running},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": running}}},
@@ -97,8 +99,10 @@ def test_a_budget_is_respected_until_patience_ends(admin: GuestClient, node: Mac
     admin.create(BUDGETS, budget)
     try:
         until(lambda: admin.get(f"{BUDGETS}/{running}")["status"].get("observedGeneration"))
-        told = environment(60).run(drain, admin, node.name, 1)
-        assert f"stayed: default/{running}" in told
+        with pytest.raises(StepError) as raised:
+            environment(60).run(drain, admin, node.name, 1)
+        assert raised.value.code is ErrorCode.NODE_NOT_DRAINED
+        assert f"default/{running}" in raised.value.message
         assert admin.get(f"{PODS}/{running}")["status"]["phase"] == "Running"
     finally:
         admin.ask("DELETE", f"{BUDGETS}/{running}")
