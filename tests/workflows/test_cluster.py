@@ -325,6 +325,9 @@ async def test_a_long_outage_is_survived(skipping_clusters: Clusters) -> None:
     handle = await skipping_clusters.start("outage")
     await skipping_clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
     assert (await handle.describe()).status == WorkflowExecutionStatus.RUNNING
+    # Time flies for it: left alone it would look at its machines without a pause.
+    await skipping_clusters.send(handle, "delete")
+    await handle.result()
 
 
 def _is_running_or_at(attempt: int, status: ClusterStatus) -> bool:
