@@ -34,13 +34,13 @@ def plan_replace(spec: ClusterSpec, name: str, operation: Operation = "ReplaceMa
     machine = _machine(spec, name)
     drains = operation == "ReplaceMachine" and _is_node(spec, machine)
     steps = [
-        *([_drain(name)] if drains else []),
-        Step(
-            name="authorities",
-            title="See that certificates can be issued",
-            kind=StepKind.AUTHORITIES,
-            needs=["drain"] if drains else [],
-            max_attempts=PATIENT_TRIES,
+        *([_step("drain", f"Move pods away from node {name}", StepKind.DRAIN, "", DRAIN_TRIES)] if drains else []),
+        _step(
+            "authorities",
+            "See that certificates can be issued",
+            StepKind.AUTHORITIES,
+            "drain" if drains else "",
+            PATIENT_TRIES,
         ),
         _step("remove", f"Fence and remove machine {name}", StepKind.REMOVE_MACHINE, "authorities", PATIENT_TRIES),
         _step("boot", "Boot the new machine", StepKind.BOOT, "remove", BOOT_TRIES),
@@ -81,10 +81,6 @@ def _is_node(spec: ClusterSpec, machine: MachinePlan) -> bool:
 def _plan(operation: Operation, reason: str, spec: ClusterSpec, machine: MachinePlan, steps: list[Step]) -> Plan:
     groups = machine_groups(spec) | {MACHINE: [machine]}
     return Plan(operation=operation, reason=reason, groups=groups, steps=steps)
-
-
-def _drain(name: str) -> Step:
-    return _step("drain", f"Move pods away from node {name}", StepKind.DRAIN, "", DRAIN_TRIES)
 
 
 def _return(spec: ClusterSpec, machine: MachinePlan, tries: int) -> Iterator[Step]:

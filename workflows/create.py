@@ -16,11 +16,6 @@ from workflows.machines import CONTROL_PLANE, MachineSteps
 class CreateClusterWorkflow(MachineSteps):
     """One create. Started by the ``Cluster`` workflow, which undoes a cancelled one by ``DeleteCluster``."""
 
-    @workflow.init
-    def __init__(self, start: OperationInput | None = None) -> None:
-        """Take the plan."""
-        super().__init__(start)
-
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:
         """Walk the plan to its end; returns the cluster with what was claimed for it."""

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -16,6 +18,8 @@ from contracts.repair import RepairDecision, RepairRequest
 from workflows import policies
 from workflows.entity import Entity, refusal
 from workflows.failures import error_status
+
+Result = TypeVar("Result")
 
 
 class GivenUpError(Exception):
@@ -47,21 +51,12 @@ class Deciding:
             undoing=undoing,
             replace=replace,
         )
+        planning = queues.planning(context.spec.site)
         attempt = 0
         while True:
             attempt += 1
             try:
-                plan: Plan = await workflow.execute_activity(
-                    names.PLAN_OPERATION,
-                    request,
-                    result_type=Plan,
-                    task_queue=queues.planning(context.spec.site),
-                    start_to_close_timeout=policies.start_to_close(names.PLAN_OPERATION),
-                    schedule_to_start_timeout=policies.QUEUE_TIMEOUT,
-                    heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-                    retry_policy=policies.ONE_ATTEMPT,
-                    summary="decide what to do",
-                )
+                plan = await _ask(names.PLAN_OPERATION, planning, request, Plan, "decide what to do")
             except ActivityError as error:
                 described = error_status(error)
                 if not described.retryable:
@@ -98,38 +93,26 @@ class Deciding:
 
     async def _decide_repair(self, *, at_once: bool) -> RepairDecision:
         context, wishes = self._entity.context, self._entity.wishes
-        seen: MachineObservations = await workflow.execute_activity(
-            names.OBSERVE_MACHINES,
-            MachinesReference(cluster_id=context.cluster_id, names=machine_names(context.spec)),
-            result_type=MachineObservations,
-            task_queue=queues.provider(context.spec.site, context.spec.provider),
-            start_to_close_timeout=policies.start_to_close(names.OBSERVE_MACHINES),
-            schedule_to_start_timeout=policies.LOOK_QUEUE_TIMEOUT,
-            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-            retry_policy=policies.ONE_ATTEMPT,
-            summary="look at machines",
+        site, soon = context.spec.site, policies.LOOK_QUEUE_TIMEOUT
+        provider = queues.provider(site, context.spec.provider)
+        machines = MachinesReference(cluster_id=context.cluster_id, names=machine_names(context.spec))
+        seen = await _ask(
+            names.OBSERVE_MACHINES, provider, machines, MachineObservations, "look at machines", taken_within=soon
         )
         if not self._entity.unwell and all(item.well for item in seen.items):
             return RepairDecision()
-        decision: RepairDecision = await workflow.execute_activity(
-            names.PLAN_REPAIR,
-            RepairRequest(
-                now=workflow.now(),
-                spec=context.spec,
-                observed=seen.items,
-                unwell=self._entity.unwell,
-                at_once=at_once,
-                only_look=wishes.paused or wishes.cancel or wishes.delete,
-            ),
-            result_type=RepairDecision,
-            task_queue=queues.planning(context.spec.site),
-            start_to_close_timeout=policies.start_to_close(names.PLAN_REPAIR),
-            schedule_to_start_timeout=policies.LOOK_QUEUE_TIMEOUT,
-            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-            retry_policy=policies.ONE_ATTEMPT,
-            summary="decide on a repair",
+        request = RepairRequest(
+            now=workflow.now(),
+            spec=context.spec,
+            observed=seen.items,
+            unwell=self._entity.unwell,
+            at_once=at_once,
+            only_look=wishes.paused or wishes.cancel or wishes.delete,
         )
-        return decision
+        planning = queues.planning(site)
+        return await _ask(
+            names.PLAN_REPAIR, planning, request, RepairDecision, "decide on a repair", taken_within=soon
+        )
 
     async def _wait_to_plan_again(self, attempt: int, *, ends: bool) -> None:
         """Wait for the next attempt; unless the cluster ends, a wish to end it raises ``GivenUpError``."""
@@ -145,3 +128,27 @@ class Deciding:
             raise GivenUpError
         if workflow.info().is_continue_as_new_suggested() and workflow.patched("renew-planning"):
             await self._renew()
+
+
+async def _ask(
+    activity: str,
+    queue: str,
+    request: Any,
+    result_type: type[Result],
+    summary: str,
+    *,
+    taken_within: timedelta = policies.QUEUE_TIMEOUT,
+) -> Result:
+    """Run an activity once and return its result; raises ``ActivityError``."""
+    result: Result = await workflow.execute_activity(
+        activity,
+        request,
+        result_type=result_type,
+        task_queue=queue,
+        start_to_close_timeout=policies.start_to_close(activity),
+        schedule_to_start_timeout=taken_within,
+        heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
+        retry_policy=policies.ONE_ATTEMPT,
+        summary=summary,
+    )
+    return result

@@ -23,11 +23,6 @@ LOOKS = 2
 class DeleteClusterWorkflow(Steered):
     """One delete, also the compensation of a create that was given up."""
 
-    @workflow.init
-    def __init__(self, start: OperationInput | None = None) -> None:
-        """Take the plan."""
-        super().__init__(start)
-
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:
         """Walk the plan to its end, when nothing is left of the cluster."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from temporalio import workflow
+
 from contracts import activities as names
 from contracts import queues
 from contracts.guest import GuestReport, GuestRequest
@@ -33,7 +35,8 @@ CONTROL_PLANE = "control-plane"
 class MachineSteps(Steered):
     """An operation whose plan has groups of machines."""
 
-    def __init__(self, start: OperationInput | None) -> None:
+    @workflow.init
+    def __init__(self, start: OperationInput | None = None) -> None:
         """Take the plan."""
         super().__init__(start)
         self._booted: dict[str, MachineRequests] = {}

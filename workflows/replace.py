@@ -26,7 +26,8 @@ UNDO_TRIES = RetryPolicy(maximum_attempts=3)
 
 
 class _OneMachine(MachineSteps):
-    def __init__(self, start: OperationInput | None) -> None:
+    @workflow.init
+    def __init__(self, start: OperationInput | None = None) -> None:
         super().__init__(start)
         self._cordoned: Step | None = None
 
@@ -102,11 +103,6 @@ class _OneMachine(MachineSteps):
 class ReplaceMachineWorkflow(_OneMachine):
     """One machine replaced because somebody asked for it."""
 
-    @workflow.init
-    def __init__(self, start: OperationInput | None = None) -> None:
-        """Take the plan."""
-        super().__init__(start)
-
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:
         """Walk the plan to its end, when the new machine does the old one's work."""
@@ -117,11 +113,6 @@ class ReplaceMachineWorkflow(_OneMachine):
 @workflow.defn(name=REPAIR_MACHINE)
 class RepairMachineWorkflow(_OneMachine):
     """One machine restarted or replaced because it was seen not to be well."""
-
-    @workflow.init
-    def __init__(self, start: OperationInput | None = None) -> None:
-        """Take the plan."""
-        super().__init__(start)
 
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:

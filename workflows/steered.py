@@ -9,7 +9,8 @@ from workflows.operation import Operation, internal
 class Steered:
     """An operation that can be held and hurried; ``start`` is its input."""
 
-    def __init__(self, start: OperationInput | None) -> None:
+    @workflow.init
+    def __init__(self, start: OperationInput | None = None) -> None:
         """Take the plan; a person who starts this by hand has none, and the run is to fail, not its task."""
         if start is None:
             raise internal("input: none was given; operations are started by a Cluster workflow")
