@@ -1,5 +1,6 @@
 """What Vault still holds of a cluster, or of all."""
 
+from collections.abc import Callable
 from functools import partial
 
 from temporalio import activity
@@ -8,9 +9,11 @@ from activities.parallel import gather
 from activities.vault.client import VaultClient
 from activities.vault.paths import (
     CLUSTERS,
+    ISSUANCES,
     NETWORKS,
     SECRETS,
     authority_prefix,
+    issuance_folder,
     network_of,
     secret_folder,
 )
@@ -18,7 +21,7 @@ from activities.vault.registry import Registry
 from contracts import activities as names
 from contracts.machines import ClusterReference, Leftover, Leftovers
 
-AUTHORITY, SECRET, NETWORK, REGISTRY = "authority", "secret", "network", "registry"
+AUTHORITY, SECRET, ISSUANCE, NETWORK, REGISTRY = "authority", "secret", "issuance", "network", "registry"
 """Kinds of what may be left."""
 
 
@@ -38,7 +41,7 @@ class VaultLeftovers:
         With a name beside the id only that name's registry entry is read, which leads to all its claims;
         else every claim there is.
         """
-        looks = (self._authorities, self._secrets, self._claims)
+        looks = (self._authorities, self._secrets, self._issuances, self._claims)
         return Leftovers(
             items=[item for found in gather([partial(look, reference) for look in looks]) for item in found]
         )
@@ -49,12 +52,21 @@ class VaultLeftovers:
         return [Leftover(kind=AUTHORITY, name=mount, cluster_id=mount.split("/")[1]) for mount in mounts]
 
     def _secrets(self, reference: ClusterReference) -> list[Leftover]:
-        found = [reference.cluster_id] if reference.cluster_id else self._folders(self._admin, SECRETS)
-        kinds = gather([partial(self._admin.keys, secret_folder(cluster_id)) for cluster_id in found])
+        return self._kept(SECRET, SECRETS, secret_folder, reference)
+
+    def _issuances(self, reference: ClusterReference) -> list[Leftover]:
+        return self._kept(ISSUANCE, ISSUANCES, issuance_folder, reference)
+
+    def _kept(
+        self, kind: str, root: str, folder_of: Callable[[str], str], reference: ClusterReference
+    ) -> list[Leftover]:
+        found = [reference.cluster_id] if reference.cluster_id else self._folders(self._admin, root)
+        folders = [folder_of(cluster_id) for cluster_id in found]
+        keys = gather([partial(self._admin.keys, folder) for folder in folders])
         return [
-            Leftover(kind=SECRET, name=f"{secret_folder(cluster_id)}/{kind}", cluster_id=cluster_id)
-            for cluster_id, held in zip(found, kinds, strict=True)
-            for kind in held
+            Leftover(kind=kind, name=f"{folder}/{key}", cluster_id=cluster_id)
+            for cluster_id, folder, held in zip(found, folders, keys, strict=True)
+            for key in held
         ]
 
     def _claims(self, reference: ClusterReference) -> list[Leftover]:

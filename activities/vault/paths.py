@@ -12,6 +12,7 @@ KV = "giantnetes"
 CLUSTERS = "clusters"
 NETWORKS = "claims/network"
 SECRETS = "secrets"
+ISSUANCES = "issuances"
 SERVICE_ACCOUNT = "service-account"
 ENCRYPTION = "encryption"
 AUTHORITIES = "pki"
@@ -52,6 +53,16 @@ def secret_folder(cluster_id: str) -> str:
 def secret_path(cluster_id: str, kind: str) -> str:
     """Return the KV path of one of a cluster's secrets."""
     return f"{secret_folder(cluster_id)}/{kind}"
+
+
+def issuance_folder(cluster_id: str) -> str:
+    """Return the KV folder of what was signed for a cluster's machines."""
+    return f"{ISSUANCES}/{_segment(cluster_id)}"
+
+
+def issuance_path(cluster_id: str, machine: str) -> str:
+    """Return the KV path of what was signed for one machine."""
+    return f"{issuance_folder(cluster_id)}/{_segment(machine)}"
 
 
 def _segment(value: str) -> str:

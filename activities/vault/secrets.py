@@ -9,7 +9,7 @@ from temporalio import activity
 from activities.parallel import gather
 from activities.vault import sealing
 from activities.vault.client import VaultClient
-from activities.vault.paths import ENCRYPTION, SERVICE_ACCOUNT, secret_path
+from activities.vault.paths import ENCRYPTION, SERVICE_ACCOUNT, issuance_folder, secret_path
 from activities.vault.registry import Registry
 from api.errors import ErrorCode
 from contracts import activities as names
@@ -68,10 +68,16 @@ class Secrets:
 
     @activity.defn(name=names.DELETE_SECRETS)
     def delete(self, request: VaultCleanup) -> None:
-        """Destroy the keys of a cluster, the first of all removals. None there is fine."""
+        """Destroy the keys of a cluster and the records of what was signed; the first of all removals.
+
+        None there is fine.
+        """
         self._registry.mark_deleting(request.cluster)
         cluster_id = request.cluster.cluster_id
-        gather([partial(self._admin.destroy, secret_path(cluster_id, kind)) for kind in _MAKERS])
+        paths = [secret_path(cluster_id, kind) for kind in _MAKERS]
+        issued = issuance_folder(cluster_id)
+        paths += [f"{issued}/{machine}" for machine in self._admin.keys(issued)]
+        gather([partial(self._admin.destroy, path) for path in paths])
         log.info("secrets deleted", cluster_id=cluster_id)
 
     def _ensure_one(self, path: str, make: Callable[[], dict[str, str]]) -> None:

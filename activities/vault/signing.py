@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.parallel import gather
 from activities.vault.client import Signed, VaultClient
+from activities.vault.issuances import Issuances
 from activities.vault.paths import authority_mount
 from activities.vault.requests import check_request
 from api.errors import ErrorCode
@@ -32,10 +33,11 @@ class Signing:
     def __init__(self, signer: VaultClient) -> None:
         """Use the login of ``signer``."""
         self._signer = signer
+        self._issuances = Issuances(signer)
 
     @activity.defn(name=names.SIGN_CERTIFICATES)
     def sign(self, request: SigningRequest) -> SignedCertificates:
-        """Return the certificates that a machine asked for, and those of its CAs.
+        """Return the certificates that a machine asked for, and those of its CAs; first records what was signed.
 
         Raises ``StepError``: MachineFailed for a request that is unusable or not this machine's to make.
         """
@@ -45,12 +47,14 @@ class Signing:
         roots = gather(
             [partial(read_authority, self._signer, request.cluster, authority) for authority in authorities]
         )
+        serials = {item.name: leaf.serial for item, leaf in zip(certificates, signed, strict=True)}
+        self._issuances.record(request, serials)
         log.info(
             "certificates signed",
             cluster_id=request.cluster.cluster_id,
             machine=request.machine.name,
             instance_id=request.instance_id,
-            serials={item.name: leaf.serial for item, leaf in zip(certificates, signed, strict=True)},
+            serials=serials,
         )
         leaves = {f"{item.name}.crt": leaf.certificate for item, leaf in zip(certificates, signed, strict=True)}
         anchors = {f"{item}-ca.crt": root for item, root in zip(authorities, roots, strict=True)}

@@ -49,3 +49,15 @@ path "giantnetes/metadata/secrets/+/" {
 path "giantnetes/metadata/secrets/+/+" {
   capabilities = ["delete"]
 }
+
+path "giantnetes/metadata/issuances/" {
+  capabilities = ["list"]
+}
+
+path "giantnetes/metadata/issuances/+/" {
+  capabilities = ["list"]
+}
+
+path "giantnetes/metadata/issuances/+/+" {
+  capabilities = ["delete"]
+}

@@ -5,6 +5,11 @@ path "pki/+/+/sign/+" {
   capabilities = ["update"]
 }
 
+# What was signed for which machine; removed by mount-admin.
+path "giantnetes/data/issuances/+/+" {
+  capabilities = ["create", "read", "update"]
+}
+
 # Public, but a mount that is not there yet answers "denied" without this line.
 path "pki/+/+/ca/pem" {
   capabilities = ["read"]

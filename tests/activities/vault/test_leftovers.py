@@ -57,7 +57,12 @@ def everything(cluster: ClusterContext) -> list[tuple[str, str]]:
 
 def test_a_deleted_cluster_leaves_nothing(vault: Vault) -> None:
     cluster = vault.made(claimed(vault))
-    assert left(vault, reference(cluster)) == everything(cluster)
+    node = machine_groups(cluster.spec)["workers"][0]
+    requests = {"kubelet": signing_request()}
+    signing = SigningRequest(cluster=cluster, machine=node, instance_id="boot-1", requests=requests)
+    vault.run(names.SIGN_CERTIFICATES, signing, SignedCertificates)
+    issuance = ("issuance", f"issuances/{cluster.cluster_id}/{node.name}")
+    assert left(vault, reference(cluster)) == sorted([*everything(cluster), issuance])
     for name in (names.DELETE_AUTHORITIES, names.DELETE_SECRETS, names.RELEASE_CLAIMS):
         vault.do(name, VaultCleanup(cluster=reference(cluster)))
     assert left(vault, reference(cluster)) == []

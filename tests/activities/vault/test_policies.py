@@ -28,16 +28,19 @@ UNMOUNT = ("delete", "sys/mounts/pki/none/etcd", None)
 LIST_MOUNTS = ("get", "sys/mounts", None)
 PIN = ("post", "giantnetes/data/clusters/default/new", {"data": {"clusterId": "x"}})
 READ_PIN = ("get", "giantnetes/data/clusters/default/demo", None)
+RECORD = ("post", "giantnetes/data/issuances/{id}/workers-1", {"data": {"instanceId": "x"}})
+FORGET = ("delete", "giantnetes/metadata/issuances/{id}/workers-1", None)
 CLAIM = ("post", "giantnetes/data/claims/network/127.64.0.0-24", {"data": {"owner": "x"}})
 
 OF_OTHERS: dict[Task, list[Request]] = {
-    Task.MOUNT_ADMIN: [SIGN, READ_KEY, WRITE_KEY, PIN, READ_PIN, CLAIM],
+    Task.MOUNT_ADMIN: [SIGN, READ_KEY, WRITE_KEY, RECORD, PIN, READ_PIN, CLAIM],
     Task.SIGNER: [
         WRITE_ROLE,
         DELETE_ROLE,
         READ_KEY,
         WRITE_KEY,
         DESTROY_KEY,
+        FORGET,
         MOUNT,
         UNMOUNT,
         LIST_MOUNTS,
@@ -45,8 +48,33 @@ OF_OTHERS: dict[Task, list[Request]] = {
         READ_PIN,
         CLAIM,
     ],
-    Task.SEALER: [SIGN, WRITE_ROLE, DELETE_ROLE, DESTROY_KEY, MOUNT, UNMOUNT, LIST_MOUNTS, PIN, READ_PIN, CLAIM],
-    Task.REGISTRY: [SIGN, WRITE_ROLE, DELETE_ROLE, READ_KEY, WRITE_KEY, DESTROY_KEY, MOUNT, UNMOUNT, LIST_MOUNTS],
+    Task.SEALER: [
+        SIGN,
+        WRITE_ROLE,
+        DELETE_ROLE,
+        DESTROY_KEY,
+        RECORD,
+        FORGET,
+        MOUNT,
+        UNMOUNT,
+        LIST_MOUNTS,
+        PIN,
+        READ_PIN,
+        CLAIM,
+    ],
+    Task.REGISTRY: [
+        SIGN,
+        WRITE_ROLE,
+        DELETE_ROLE,
+        READ_KEY,
+        WRITE_KEY,
+        DESTROY_KEY,
+        RECORD,
+        FORGET,
+        MOUNT,
+        UNMOUNT,
+        LIST_MOUNTS,
+    ],
 }
 
 OF_NOBODY: list[Request] = [

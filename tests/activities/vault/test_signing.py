@@ -6,6 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from structlog.testing import capture_logs
 
+from activities.vault import Task
+from activities.vault.issuances import Issuance
+from activities.vault.paths import issuance_path
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.certificates import CERTIFICATES, held_by
@@ -102,3 +105,18 @@ def test_the_log_says_where_a_request_came_from(vault: Vault, made: ClusterConte
     serial = int(line["serials"]["kubelet"].replace(":", ""), 16)
     assert serial == parse(files["kubelet.crt"]).serial_number
     assert "BEGIN" not in str(logs)
+
+
+def test_what_was_signed_for_which_machine_is_recorded(vault: Vault, made: ClusterContext) -> None:
+    for instance_id in ("boot-1", "boot-2"):
+        request = SigningRequest(
+            cluster=made, machine=SLOT, instance_id=instance_id, requests={"etcd-peer": signing_request()}
+        )
+        signed = vault.run(names.SIGN_CERTIFICATES, request, SignedCertificates)
+        found = vault.client(Task.SIGNER).read(issuance_path(made.cluster_id, SLOT.name))
+        assert found is not None
+        issuance = Issuance.model_validate(found.data)
+        assert issuance.instance_id == instance_id
+        [serial] = issuance.serials.values()
+        assert int(serial.replace(":", ""), 16) == parse(signed.files["etcd-peer.crt"]).serial_number
+        assert abs(datetime.now(UTC) - issuance.issued_at) < timedelta(minutes=1)
