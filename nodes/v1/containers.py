@@ -27,12 +27,10 @@ def images(scope: Scope) -> list[Service]:
     One after the other, that of the pods' own sandbox first, and on a control plane machine when its API is ready:
     an emulated machine takes long for each.
     """
-    release, ingress = scope.release, scope.request.cluster.spec.ingress
-    references = [release.pause.reference(prefix=""), release.coredns.reference()]
-    references += [image.reference() for image in release.ingress if ingress and image.version == ingress.version]
+    release = scope.release
+    references = [release.pause.reference(prefix=""), release.coredns.reference(), *_ingress_images(scope)]
     services: list[Service] = []
-    of_control_plane = scope.request.machine.role is MachineRole.CONTROL_PLANE
-    first = readiness(scope, scope.server) if of_control_plane else None
+    first = readiness(scope, scope.server) if _of_control_plane(scope) else None
     for reference in references:
         name = archive_name(reference)
         services.append(
@@ -45,6 +43,18 @@ def images(scope: Scope) -> list[Service]:
             )
         )
     return services
+
+
+def _ingress_images(scope: Scope) -> list[str]:
+    """Return the image of the ingress controller; a control plane machine has it where there is no other node."""
+    spec = scope.request.cluster.spec
+    if spec.ingress is None or (_of_control_plane(scope) and any(pool.replicas for pool in spec.node_pools)):
+        return []
+    return [image.reference() for image in scope.release.ingress if image.version == spec.ingress.version]
+
+
+def _of_control_plane(scope: Scope) -> bool:
+    return scope.request.machine.role is MachineRole.CONTROL_PLANE
 
 
 def archive_name(reference: str) -> str:
