@@ -54,7 +54,7 @@ def test_an_ingress_is_reached_from_the_hypervisor(guest: Guest, tmp_path: Path)
     file = tmp_path / "objects.json"
     objects = [*web("web", MACHINES[-1]), SERVICE, INGRESS]
     file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    guest.kubectl("apply", "--namespace", NAMESPACE, "--filename", str(file))
+    guest.kubectl("apply", "--server-side", "--validate=ignore", "--namespace", NAMESPACE, "--filename", str(file))
     guest.wait_for_pods("--all", "--namespace", NAMESPACE)
     guest.wait_for_pods("--all", "--namespace", "traefik")
     node = ready_nodes(guest.kubeconfig)[MACHINES[0]]
