@@ -26,6 +26,7 @@ from contracts.machines import (
     MachinesReference,
     MachineState,
     Provider,
+    is_meant,
 )
 
 
@@ -133,7 +134,7 @@ class MachineActivities:
     def fence(self, reference: MachinesReference) -> None:
         """Take the power of machines; return when each has been seen stopped."""
         for name in reference.names:
-            self._provider.fence_machine(reference.cluster_id, name)
+            self._provider.fence_machine(reference.cluster_id, name, reference.instances.get(name))
 
     @activity.defn(name=names.DELETE_MACHINE)
     def delete(self, reference: MachinesReference) -> None:
@@ -142,9 +143,10 @@ class MachineActivities:
         A slot's volume stays, for the next machine of the slot.
         """
         for name in reference.names:
-            self._provider.delete_machine(reference.cluster_id, name)
+            meant = reference.instances.get(name)
+            self._provider.delete_machine(reference.cluster_id, name, meant)
             seen = self._provider.observe_machine(reference.cluster_id, name)
-            if seen.state is not MachineState.ABSENT:
+            if seen.state is not MachineState.ABSENT and is_meant(seen.instance_id, meant):
                 raise StepError(ErrorCode.NOT_GONE, f"machine {name} is {seen.state} after its removal")
 
     @activity.defn(name=names.DELETE_MACHINES)

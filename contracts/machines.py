@@ -111,10 +111,22 @@ class MachineObservation(WireModel):
 
 
 class MachinesReference(WireModel):
-    """Machines of a cluster, by name."""
+    """Machines of a cluster, by name.
+
+    ``instances`` maps names to the instance ids that were seen, empty for none: no other instance is meant.
+    """
 
     cluster_id: str
     names: list[str]
+    instances: dict[str, str] = Field(default_factory=dict)
+
+
+def is_meant(current: str, instance_id: str | None) -> bool:
+    """Say whether what is to be done to instance ``instance_id`` may be done while ``current`` has its name.
+
+    None stands for whatever instance there is; an empty ``current`` says that there is none, or half of one.
+    """
+    return instance_id is None or current in {"", instance_id}
 
 
 class MachineObservations(WireModel):
@@ -205,12 +217,19 @@ class Provider(Protocol):
         """Look at one machine."""
         ...
 
-    def fence_machine(self, cluster_id: str, name: str) -> None:
-        """Stop the machine, and return only when it has been seen stopped. Its volumes stay."""
+    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+        """Stop the machine, and return only when it has been seen stopped. Its volumes stay.
+
+        With ``instance_id`` nothing is done to another instance: a request that comes late, when there is the
+        next one already, must not harm that.
+        """
         ...
 
-    def delete_machine(self, cluster_id: str, name: str) -> None:
-        """Fence the machine and destroy it with its state; a control plane slot's etcd volume stays."""
+    def delete_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+        """Fence the machine and destroy it with its state; a control plane slot's etcd volume stays.
+
+        With ``instance_id`` nothing is done to another instance.
+        """
         ...
 
     def write_files(self, cluster_id: str, name: str, files: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.guest import GuestReport, GuestRequest
-from contracts.machines import MachinesReference
+from contracts.machines import MachineObservations, MachinesReference
 from contracts.plan import Step, StepKind
 from contracts.workflows import REPAIR_MACHINE, REPLACE_MACHINE, OperationInput, OperationResult
 from workflows import policies
@@ -76,9 +76,18 @@ class _OneMachine(MachineSteps):
             reference = MachinesReference(
                 cluster_id=self._cluster.cluster_id, names=[machine.name for machine in self._machines(step)]
             )
+            if workflow.patched("remove-what-was-seen"):
+                reference = await self._seen(step, reference)
             await self._operation.call(step, activity, self._provider, reference, type(None))
 
         return run
+
+    async def _seen(self, step: Step, reference: MachinesReference) -> MachinesReference:
+        """Name the instances that there are now, so that an attempt that comes late harms none that follows."""
+        seen = await self._operation.call(
+            step, names.OBSERVE_MACHINES, self._provider, reference, MachineObservations
+        )
+        return reference.model_copy(update={"instances": {item.name: item.instance_id for item in seen.items}})
 
     async def _give_back(self) -> None:
         """Let pods onto the node again, whatever came of the operation. Tried few times: a cancel waits for it."""

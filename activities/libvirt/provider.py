@@ -38,6 +38,7 @@ from contracts.machines import (
     MachinePlan,
     MachineRequest,
     MachineState,
+    is_meant,
 )
 from nodes.document import Identity
 from nodes.ignition import BOOTED, LAYOUT, Addresses, Disk, disks_of, render_ignition
@@ -128,16 +129,19 @@ class LibvirtProvider:
                 name=name, state=state, instance_id=document["instance_id"], services=services
             )
 
-    def fence_machine(self, cluster_id: str, name: str) -> None:
+    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Destroy the domain, also across restarts of the hypervisor, and see that it is off. It stays defined."""
         with self._changing(cluster_id, name):
+            if not is_meant(self._instance(cluster_id, name), instance_id):
+                return
             for domain in self._domains(cluster_id, name):
                 self._hypervisor.stop_domain(domain)
 
-    def delete_machine(self, cluster_id: str, name: str) -> None:
+    def delete_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Destroy the domain with all of its volumes but the slot's."""
         with self._changing(cluster_id, name):
-            self._delete(cluster_id, name)
+            if is_meant(self._instance(cluster_id, name), instance_id):
+                self._delete(cluster_id, name)
 
     def write_files(self, cluster_id: str, name: str, files: dict[str, str]) -> None:
         """Write files into the machine's incoming folder, through the guest agent."""
@@ -261,9 +265,12 @@ class LibvirtProvider:
             log.unlink(missing_ok=True)
 
     def _domains(self, cluster_id: str, name: str) -> list[virDomain]:
-        document = _read(self._places.machine(cluster_id, name)) or {}
-        domain, uuid = self._places.domain(cluster_id, name), document.get("instance_id", "")
+        domain, uuid = self._places.domain(cluster_id, name), self._instance(cluster_id, name)
         return self._hypervisor.machine_domains(domain, uuid, (cluster_id, name))
+
+    def _instance(self, cluster_id: str, name: str) -> str:
+        document = _read(self._places.machine(cluster_id, name)) or {}
+        return str(document.get("instance_id", ""))
 
     def _look(self, document: dict[str, Any]) -> tuple[MachineState, dict[str, str]]:
         domain = self._hypervisor.domain_with(document["instance_id"])

@@ -28,6 +28,7 @@ from contracts.machines import (
     MachinePlan,
     MachineRequest,
     MachineState,
+    is_meant,
 )
 from nodes.machine.machine import LOCK
 from nodes.machine.store import private_folder, write_file
@@ -110,14 +111,17 @@ class LocalProvider:
                 services=service_states(programs),
             )
 
-    def fence_machine(self, cluster_id: str, name: str) -> None:
+    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Switch the machine off, also across restarts of the supervisor, and see that no process is left."""
         with self._changing(cluster_id, name):
-            self._power.off(cluster_id, name)
+            if is_meant(self._instance(cluster_id, name), instance_id):
+                self._power.off(cluster_id, name)
 
-    def delete_machine(self, cluster_id: str, name: str) -> None:
+    def delete_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Switch the machine off and remove its folder; a slot's volume stays."""
         with self._changing(cluster_id, name):
+            if not is_meant(self._instance(cluster_id, name), instance_id):
+                return
             self._power.off(cluster_id, name)
             assembly.clear(self._folders.machine(cluster_id, name))
 
@@ -194,6 +198,10 @@ class LocalProvider:
         if assembly.read_document(folder) is None:
             raise StepError(ErrorCode.MACHINE_NOT_READY, f"there is no machine {name} of {cluster_id}")
         return folder
+
+    def _instance(self, cluster_id: str, name: str) -> str:
+        document = assembly.read_document(self._folders.machine(cluster_id, name)) or {}
+        return str(document.get("instance_id", ""))
 
     def _refuse_deleted(self, cluster_id: str) -> None:
         if self._folders.tombstone(cluster_id).exists():

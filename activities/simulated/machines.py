@@ -9,7 +9,7 @@ from activities.simulated.world import note
 from api.errors import ErrorCode
 from contracts.context import ClusterContext
 from contracts.errors import StepError
-from contracts.machines import MachineFacts, MachinePlan, MachineRole, MachineState
+from contracts.machines import MachineFacts, MachinePlan, MachineRole, MachineState, is_meant
 
 Database = sqlite3.Connection
 
@@ -23,6 +23,11 @@ def find(database: Database, cluster_id: str, name: str) -> sqlite3.Row | None:
         "SELECT * FROM machines WHERE cluster_id = ? AND name = ?", (cluster_id, name)
     ).fetchone()
     return row
+
+
+def _instance(database: Database, cluster_id: str, name: str) -> str:
+    row = find(database, cluster_id, name)
+    return str(row["instance_id"]) if row else ""
 
 
 def refuse_deleted(database: Database, cluster_id: str) -> None:
@@ -119,13 +124,17 @@ def is_installed(database: Database, row: sqlite3.Row) -> bool:
     return folders <= {file["folder"] for file in found}
 
 
-def switch_off(database: Database, cluster_id: str, name: str) -> None:
-    """Take a machine's power."""
+def switch_off(database: Database, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+    """Take a machine's power, unless it is another instance than the one that is meant."""
+    if not is_meant(_instance(database, cluster_id, name), instance_id):
+        return
     database.execute("UPDATE machines SET is_on = 0 WHERE cluster_id = ? AND name = ?", (cluster_id, name))
 
 
-def delete_machine(database: Database, cluster_id: str, name: str) -> None:
-    """Remove a machine with its files; the volume of its slot stays."""
+def delete_machine(database: Database, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+    """Remove a machine with its files; the volume of its slot stays, and another instance than is meant."""
+    if not is_meant(_instance(database, cluster_id, name), instance_id):
+        return
     database.execute("DELETE FROM files WHERE cluster_id = ? AND machine = ?", (cluster_id, name))
     gone = database.execute("DELETE FROM machines WHERE cluster_id = ? AND name = ?", (cluster_id, name))
     if gone.rowcount:

@@ -51,13 +51,15 @@ class SimulatedProvider:
             return MachineObservation(name=name, state=MachineState.ABSENT)
         return MachineObservation.model_validate(found)
 
-    def fence_machine(self, cluster_id: str, name: str) -> None:
+    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Switch the machine off."""
-        perform(self.world, "fence_machine", partial(machines.switch_off, cluster_id=cluster_id, name=name))
+        effect = partial(machines.switch_off, cluster_id=cluster_id, name=name, instance_id=instance_id)
+        perform(self.world, "fence_machine", effect)
 
-    def delete_machine(self, cluster_id: str, name: str) -> None:
+    def delete_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Remove the machine; the volume of its slot stays."""
-        perform(self.world, "delete_machine", partial(machines.delete_machine, cluster_id=cluster_id, name=name))
+        effect = partial(machines.delete_machine, cluster_id=cluster_id, name=name, instance_id=instance_id)
+        perform(self.world, "delete_machine", effect)
 
     def write_files(self, cluster_id: str, name: str, files: dict[str, str]) -> None:
         """Write files into the machine's incoming folder."""

@@ -101,7 +101,7 @@ def test_machines_are_looked_at_fenced_and_deleted_by_name(room: SimulatedRoom, 
 class Undead(SimulatedProvider):
     """A provider whose machines are still there after their removal."""
 
-    def delete_machine(self, cluster_id: str, name: str) -> None:
+    def delete_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Do nothing, and say that all went well."""
 
 

@@ -158,6 +158,23 @@ def test_a_deleted_machine_is_gone_and_its_slots_volume_stays(provider: Provider
     assert second.requests["etcd-peer"] != first.requests["etcd-peer"]
 
 
+def test_what_is_meant_for_an_earlier_instance_spares_the_next(provider: Provider, cluster: TestCluster) -> None:
+    node = cluster.nodes[0]
+    first = cluster.ensure(provider, node).instance_id
+    provider.delete_machine(cluster.id, node.name, first)
+    provider.delete_machine(cluster.id, node.name, first)
+    assert provider.observe_machine(cluster.id, node.name).state is MachineState.ABSENT
+    second = cluster.ensure(provider, node).instance_id
+    for late in (first, ""):
+        provider.fence_machine(cluster.id, node.name, late)
+        provider.delete_machine(cluster.id, node.name, late)
+        seen = provider.observe_machine(cluster.id, node.name)
+        assert seen.instance_id == second
+        assert seen.state is not MachineState.STOPPED
+    provider.fence_machine(cluster.id, node.name, second)
+    assert provider.observe_machine(cluster.id, node.name).state is MachineState.STOPPED
+
+
 def test_a_slot_with_data_is_not_filled_on_an_empty_volume(provider: Provider, cluster: TestCluster) -> None:
     used = cluster.slots[0].model_copy(update={"has_data": True})
     with pytest.raises(StepError) as raised:

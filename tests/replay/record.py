@@ -20,7 +20,7 @@ from tests.workflows.conftest import Clusters, served
 
 CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "3"
+VERSION = "4"
 
 
 def recorded(folder: Path, version: str) -> list[Path]:

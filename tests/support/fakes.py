@@ -56,6 +56,7 @@ class Script:
         self.calls: list[str] = []
         self.failures: Counter[str] = Counter()
         self.fatal: set[str] = set()
+        self.lost: set[str] = set()
         self.failure_code = ErrorCode.VAULT_UNAVAILABLE
         self.fatal_code = ErrorCode.QUOTA_EXCEEDED
         self.gates: dict[str, asyncio.Event] = {}
@@ -66,6 +67,7 @@ class Script:
         self.unplannable = 0
         self.states: dict[str, MachineState] = {}
         self.removed: list[str] = []
+        self.spared: list[str] = []
 
     def registered(self, _namespace: str, _name: str) -> list[Holding]:
         """Return what is registered beside a cluster, unless Vault is away."""
@@ -78,11 +80,19 @@ class Script:
         """Return what is seen of machines: up, unless the script has another state for one."""
         states = {name: self.states.get(name, MachineState.UP) for name in request.names}
         return MachineObservations(
-            items=[MachineObservation(name=name, state=state) for name, state in states.items()]
+            items=[
+                MachineObservation(name=name, state=state, instance_id=self.instance(name))
+                for name, state in states.items()
+            ]
         )
+
+    def instance(self, name: str) -> str:
+        """Return the id of the instance of a machine that there is: a new one after each removal."""
+        return f"{name}.{self.removed.count(name)}"
 
     def remove(self, request: MachinesReference) -> None:
         """Note which machines were fenced or deleted."""
+        self.spared += [name for name, seen in request.instances.items() if seen != self.instance(name)]
         self.removed += request.names
 
     def count(self, name: str) -> int:
@@ -96,6 +106,12 @@ class Script:
             if name in self.stubborn:
                 raise ApplicationError(f"{name} failed", type=ErrorCode.VAULT_UNAVAILABLE) from None
             raise
+
+    def lose(self, name: str) -> None:
+        """Lose the answer of an activity, once, if the script says so: it failed, as far as anybody knows."""
+        if name in self.lost:
+            self.lost.remove(name)
+            raise ApplicationError(f"{name} does not answer", type=self.failure_code)
 
     async def play(self, name: str) -> None:
         """Record a call, then fail or hang if the script says so."""
@@ -115,7 +131,9 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
     def answering(name: str, request_type: type, make: Callable[[Any], Any]) -> Callable[..., Any]:
         async def run(request: Any) -> Any:
             await script.play(name)
-            return make(request)
+            answer = make(request)
+            script.lose(name)
+            return answer
 
         run.__annotations__["request"] = request_type
         return activity.defn(name=name)(run)

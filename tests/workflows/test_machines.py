@@ -46,6 +46,17 @@ async def test_a_replacement_goes_step_by_step(clusters: Clusters) -> None:
     ]
 
 
+async def test_a_removal_names_the_instance_that_was_seen(clusters: Clusters) -> None:
+    """When the answer to a removal is lost, the next attempt is meant for the same instance, and spares others."""
+    handle = await clusters.start("seen")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.lost.add(names.DELETE_MACHINE)
+    await clusters.send(handle, "replace_machine", machine="workers-1")
+    await clusters.until(handle, lambda status: ended(status, "ReplaceMachine"))
+    assert clusters.script.removed == ["workers-1", "workers-1"]
+    assert clusters.script.spared == ["workers-1"]
+
+
 async def test_replacements_follow_each_other(clusters: Clusters) -> None:
     handle = await clusters.start("two-replaced")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
