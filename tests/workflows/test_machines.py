@@ -226,3 +226,14 @@ async def test_a_provider_that_is_away_is_told(clusters: Clusters) -> None:
     assert (status.phase, "ObserveMachines failed" in status.waiting_on) == (Phase.RUNNING, True)
     await clusters.send(handle, "retry")
     await clusters.until(handle, lambda status: not status.waiting_on)
+
+
+async def test_a_machine_that_is_not_well_is_seen_by_itself(skipping_clusters: Clusters) -> None:
+    clusters = skipping_clusters
+    handle = await clusters.start("looked-at")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.states["workers-2"] = MachineState.STOPPED
+    await clusters.until(handle, lambda status: ended(status, "RepairMachine"))
+    assert clusters.script.removed == ["workers-2"]
+    await clusters.send(handle, "delete")  # an idle cluster would keep the server's time from flying for others
+    await handle.result()
