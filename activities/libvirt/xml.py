@@ -16,12 +16,13 @@ COMMAND_LINE = (
     "root=/dev/disk/by-id/virtio-root rootfstype=erofs ro systemd.volatile=overlay "
     "console=ttyS0 ignition.firstboot ignition.platform.id=qemu"
 )
-EMULATED = "tsc=reliable mitigations=off no5lvl"
+EMULATED = "tsc=reliable mitigations=off no5lvl init_on_alloc=0"
 """Added to it for emulated processors. Without the first the kernel takes their TSC for unsynchronised, and reads
-the time from the HPET, under QEMU's one lock; the others spare work that protects nothing there."""
+the time from the HPET, under QEMU's one lock; the others spare work that is dear there."""
 
-SLOW_FEATURES = ("la57", "smap", "pku")
-"""What QEMU emulates at a cost with each access to memory, and what a machine's programs don't need."""
+SLOW_FEATURES = ("erms", "la57", "smap", "pku")
+"""What QEMU emulates at a cost, and what programs don't need: with ``erms`` the kernel copies and clears memory by
+instructions that are emulated byte by byte, the others make each access to memory slower."""
 
 TRANSLATION_CACHE_MIB = 1024
 """For emulated processors. A node's programs are some 700 MiB when translated; a cache that is full is emptied,

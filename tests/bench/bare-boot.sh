@@ -1,6 +1,7 @@
 #!/bin/bash
 # bare-boot.sh KERNEL INITRD ROOT RELEASE IGNITION: boot a machine by hand, with QEMU alone, and print the seconds
-# from its start until its guest agent answers. The baseline of `just bench-libvirt`.
+# from its start until its guest agent answers. The baseline of `just bench-libvirt`; processor and command line are
+# those of activities/libvirt/xml.py.
 set -euo pipefail
 kernel=$1 initrd=$2 root=$3 release=$4 ignition=$5
 work=$(mktemp -d)
@@ -12,9 +13,10 @@ done
 drive() { echo "-drive file=$1,if=none,id=$2,$3 -device virtio-blk-pci,drive=$2,serial=$2"; }
 began=$(date +%s.%N)
 # shellcheck disable=SC2046
-qemu-system-x86_64 -accel tcg,tb-size=1024 -cpu max -machine q35 -smp 2 -m 2048 -nodefaults -display none \
+qemu-system-x86_64 -accel tcg,tb-size=1024 -cpu max,-erms,-la57,-smap,-pku -machine q35 -smp 2 -m 2048 -nodefaults -display none \
     -kernel "$kernel" -initrd "$initrd" -append "root=/dev/disk/by-id/virtio-root rootfstype=erofs ro \
-systemd.volatile=overlay console=ttyS0 ignition.firstboot ignition.platform.id=qemu" \
+systemd.volatile=overlay console=ttyS0 ignition.firstboot ignition.platform.id=qemu tsc=reliable mitigations=off \
+no5lvl init_on_alloc=0" \
     -fw_cfg name=opt/com.coreos/config,file="$ignition" -serial "file:$work/console" \
     $(drive "$root" root format=raw,readonly=on) $(drive "$release" release format=raw,readonly=on) \
     $(drive "$work/state.qcow2" state format=qcow2) $(drive "$work/scratch.qcow2" scratch format=qcow2) \

@@ -1,7 +1,7 @@
 """The cluster that tests and benches make of virtual machines: one control plane machine and one node.
 
-``G8S_NODES`` is how many nodes there are beside the control plane machine, which is one itself. Two real
-processors that emulate those of two machines are too slow for the API to answer in time; with 0 they are not.
+``G8S_NODES`` is how many nodes there are beside the control plane machine, which is one itself. Where two real
+processors emulate those of all, 0 takes a third of the time.
 """
 
 import os

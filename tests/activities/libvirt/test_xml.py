@@ -7,7 +7,17 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from activities.libvirt.xml import DomainSpec, Images, Volume, domain_xml, network_xml, tag_of
+from activities.libvirt.xml import (
+    COMMAND_LINE,
+    EMULATED,
+    SLOW_FEATURES,
+    DomainSpec,
+    Images,
+    Volume,
+    domain_xml,
+    network_xml,
+    tag_of,
+)
 
 SPEC = DomainSpec(
     kind="qemu",
@@ -64,6 +74,15 @@ def test_emulated_and_virtualised_processors(kind: str, cpu: str, cache: str | N
     assert domain.get("type") == kind
     assert domain.findall(f"cpu[@mode='{cpu}']")
     assert domain.findtext("features/tcg/tb-cache") == cache
+    disabled = {feature.get("name") for feature in domain.findall("cpu/feature[@policy='disable']")}
+    assert disabled == (set(SLOW_FEATURES) if kind == "qemu" else set())
+    assert (domain.findtext("os/cmdline") or "").endswith(EMULATED) is (kind == "qemu")
+
+
+def test_the_boot_by_hand_has_the_same_processor_and_command_line() -> None:
+    script = (Path(__file__).parents[2] / "bench" / "bare-boot.sh").read_text().replace("\\\n", "")
+    assert f"-cpu max,{','.join(f'-{feature}' for feature in SLOW_FEATURES)} " in script
+    assert f'-append "{COMMAND_LINE} {EMULATED}"' in script
 
 
 def test_nothing_of_the_hypervisor_answers_on_the_bridge() -> None:
