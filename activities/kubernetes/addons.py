@@ -4,6 +4,7 @@ from functools import partial
 
 from activities.kubernetes.client import CONNECTIONS, GuestClient, Json
 from activities.kubernetes.manifests import path_of, release_of, render
+from activities.kubernetes.waiting import poll
 from activities.parallel import gather
 from api.errors import ErrorCode
 from api.release import Image, Release
@@ -11,15 +12,32 @@ from contracts.context import ClusterContext
 from contracts.errors import StepError
 
 _FIRST = {"CustomResourceDefinition", "Namespace"}
+_CUSTOM = {"ClusterInformation"}
+"""Kinds that custom resource definitions among the add-ons make."""
+
+SERVED_SECONDS = 15.0
+"""How long the API may take from a definition to answers about its resources."""
 
 
 def apply_addons(client: GuestClient, cluster: ClusterContext) -> int:
     """Apply all manifests; return how many. Those that others need come first, the rest side by side."""
     manifests = addons(cluster)
-    needed = [manifest for manifest in manifests if manifest["kind"] in _FIRST]
-    for stage in (needed, [manifest for manifest in manifests if manifest not in needed]):
+    first = [manifest for manifest in manifests if manifest["kind"] in _FIRST]
+    custom = [manifest for manifest in manifests if manifest["kind"] in _CUSTOM]
+    rest = [manifest for manifest in manifests if manifest["kind"] not in _FIRST | _CUSTOM]
+    for stage in (first, rest):
         gather([partial(client.apply, path_of(manifest), manifest) for manifest in stage], CONNECTIONS)
+    for manifest in custom:
+        _await_served(client, path_of(manifest).rpartition("/")[0])
+        client.apply(path_of(manifest), manifest)
     return len(manifests)
+
+
+def _await_served(client: GuestClient, collection: str) -> None:
+    """Wait until the API knows the kind of a collection, which is some time after it was defined."""
+    if poll(lambda: client.ask("GET", f"{collection}?limit=1").status != 404 or None, SERVED_SECONDS) is None:
+        text = f"{client.url}{collection} is not served {SERVED_SECONDS:.0f} s after it was defined"
+        raise StepError(ErrorCode.API_NOT_READY, text)
 
 
 def addons(cluster: ClusterContext) -> list[Json]:

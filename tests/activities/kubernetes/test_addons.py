@@ -9,7 +9,7 @@ from activities.kubernetes.manifests import path_of
 from api.errors import ErrorCode
 from contracts.guest import GuestRequest
 from planning.releases import load_releases
-from tests.activities.kubernetes.golden import with_ingress
+from tests.activities.kubernetes.golden import changed, with_ingress
 from tests.activities.kubernetes.running import refusal, run
 from tests.support.guest import GuestCluster
 
@@ -28,6 +28,18 @@ def test_they_are_applied_twice_without_a_change(
     before = {path: fields(super_admin.get(path)) for path in paths}
     assert run(activities.ensure_addons, request) == f"{len(paths)} objects applied"
     assert {path: fields(super_admin.get(path)) for path in paths} == before
+
+
+def test_what_is_of_a_new_kind_is_applied_when_that_is_served(
+    guest: GuestCluster, activities: GuestActivities, super_admin: GuestClient
+) -> None:
+    cluster = changed(guest.context, provider="libvirt")
+    definition = (
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/clusterinformations.crd.projectcalico.org"
+    )
+    super_admin.ask("DELETE", definition)
+    run(activities.ensure_addons, GuestRequest(cluster=cluster))
+    assert super_admin.get("/apis/crd.projectcalico.org/v1/clusterinformations/default")["spec"]
 
 
 def fields(found: Json) -> Json:
