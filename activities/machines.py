@@ -132,9 +132,16 @@ class MachineActivities:
 
     @activity.defn(name=names.FENCE_MACHINE)
     def fence(self, reference: MachinesReference) -> None:
-        """Take the power of machines; return when each has been seen stopped."""
+        """Take the power of machines; return when each has been seen stopped.
+
+        Raises ``StepError`` with NotGone when another instance than is meant is there.
+        """
         for name in reference.names:
-            self._provider.fence_machine(reference.cluster_id, name, reference.instances.get(name))
+            meant = reference.instances.get(name)
+            self._provider.fence_machine(reference.cluster_id, name, meant)
+            seen = self._provider.observe_machine(reference.cluster_id, name)
+            if not is_meant(seen.instance_id, meant):
+                raise StepError(ErrorCode.NOT_GONE, f"machine {name} is another instance than was to be stopped")
 
     @activity.defn(name=names.DELETE_MACHINE)
     def delete(self, reference: MachinesReference) -> None:
@@ -143,10 +150,9 @@ class MachineActivities:
         A slot's volume stays, for the next machine of the slot.
         """
         for name in reference.names:
-            meant = reference.instances.get(name)
-            self._provider.delete_machine(reference.cluster_id, name, meant)
+            self._provider.delete_machine(reference.cluster_id, name, reference.instances.get(name))
             seen = self._provider.observe_machine(reference.cluster_id, name)
-            if seen.state is not MachineState.ABSENT and is_meant(seen.instance_id, meant):
+            if seen.state is not MachineState.ABSENT:
                 raise StepError(ErrorCode.NOT_GONE, f"machine {name} is {seen.state} after its removal")
 
     @activity.defn(name=names.DELETE_MACHINES)

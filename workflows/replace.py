@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.guest import GuestReport, GuestRequest
-from contracts.machines import MachineObservations, MachinesReference
+from contracts.machines import MachineObservations, MachinesReference, MachineState
 from contracts.plan import Step, StepKind
 from contracts.workflows import REPAIR_MACHINE, REPLACE_MACHINE, OperationInput, OperationResult
 from workflows import policies
@@ -83,11 +83,19 @@ class _OneMachine(MachineSteps):
         return run
 
     async def _seen(self, step: Step, reference: MachinesReference) -> MachinesReference:
-        """Name the instances that there are now, so that an attempt that comes late harms none that follows."""
+        """Name the instances that there are now, so that an attempt that comes late harms none that follows.
+
+        A machine that can't be told from others is meant as it is: one that hangs is to be fenced all the more.
+        """
         seen = await self._operation.call(
             step, names.OBSERVE_MACHINES, self._provider, reference, MachineObservations
         )
-        return reference.model_copy(update={"instances": {item.name: item.instance_id for item in seen.items}})
+        known = {
+            item.name: item.instance_id
+            for item in seen.items
+            if item.instance_id or item.state is MachineState.ABSENT
+        }
+        return reference.model_copy(update={"instances": known})
 
     async def _give_back(self) -> None:
         """Let pods onto the node again, whatever came of the operation. Tried few times: a cancel waits for it."""

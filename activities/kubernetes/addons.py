@@ -11,9 +11,12 @@ from api.release import Image, Release
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 
-_FIRST = {"CustomResourceDefinition", "Namespace"}
+_STAGES = ({"ClusterRole", "ClusterRoleBinding"}, {"CustomResourceDefinition", "Namespace"})
+"""Kinds that come first: what nodes may read, which the network's programs on them end without; then what others
+need."""
+
 _CUSTOM = {"ClusterInformation"}
-"""Kinds that custom resource definitions among the add-ons make."""
+"""Kinds that custom resource definitions among the add-ons make, which come last."""
 
 SERVED_SECONDS = 15.0
 """How long the API may take from a definition to answers about its resources."""
@@ -22,12 +25,11 @@ SERVED_SECONDS = 15.0
 def apply_addons(client: GuestClient, cluster: ClusterContext) -> int:
     """Apply all manifests; return how many. Those that others need come first, the rest side by side."""
     manifests = addons(cluster)
-    first = [manifest for manifest in manifests if manifest["kind"] in _FIRST]
-    custom = [manifest for manifest in manifests if manifest["kind"] in _CUSTOM]
-    rest = [manifest for manifest in manifests if manifest["kind"] not in _FIRST | _CUSTOM]
-    for stage in (first, rest):
+    others = {manifest["kind"] for manifest in manifests}.difference(*_STAGES, _CUSTOM)
+    for kinds in (*_STAGES, others):
+        stage = [manifest for manifest in manifests if manifest["kind"] in kinds]
         gather([partial(client.apply, path_of(manifest), manifest) for manifest in stage], CONNECTIONS)
-    for manifest in custom:
+    for manifest in (manifest for manifest in manifests if manifest["kind"] in _CUSTOM):
         _await_served(client, path_of(manifest).rpartition("/")[0])
         client.apply(path_of(manifest), manifest)
     return len(manifests)

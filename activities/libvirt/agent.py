@@ -40,7 +40,10 @@ class AgentSilentError(Exception):
 
 
 class Agent:
-    """The agent of one domain. Every method raises AgentSilentError when it doesn't answer."""
+    """The agent of one domain. Every method raises AgentSilentError when it doesn't answer, or can't do its work.
+
+    libvirt's driver of QEMU tells the latter: the channel ended with the machine, or there a process can't start.
+    """
 
     def __init__(self, domain: libvirt.virDomain) -> None:
         """Speak to the agent of ``domain``, whose uuid proves which machine answers."""
@@ -93,16 +96,10 @@ class Agent:
         try:
             answer = libvirt_qemu.qemuAgentCommand(self._domain, request, ANSWER_SECONDS, 0)
         except libvirt.libvirtError as error:
-            if error.get_error_code() in _GONE or _broke(error):
+            if error.get_error_code() in _GONE or error.get_error_domain() == libvirt.VIR_FROM_QEMU:
                 raise AgentSilentError(error.get_error_message()) from error
             raise
         return json.loads(answer)["return"]
-
-
-def _broke(error: libvirt.libvirtError) -> bool:
-    """Say whether the agent's channel ended under a call, as it does with its machine."""
-    of_machine = error.get_error_domain() == libvirt.VIR_FROM_QEMU
-    return bool(of_machine and error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR)
 
 
 def _text(data: str) -> str:

@@ -280,7 +280,7 @@ class LibvirtProvider:
             result = Agent(domain).run(
                 [*UNITS_COMMAND, *(f"{service}.service" for service in document["services"])]
             )
-        except AgentSilentError:
+        except (AgentSilentError, StepError):  # what a machine can't tell must not keep it from being fenced
             return MachineState.BOOTING, {}
         units = read_units(result.stdout)
         return machine_state(units), service_states(units)

@@ -74,8 +74,11 @@ class VaultClient:
                 return None
         return Record(answer["data"]["data"], answer["data"]["metadata"]["version"])
 
-    def write(self, path: str, data: Mapping[str, Any], version: int) -> bool:
-        """Write to the KV store when the newest version there is ``version``, 0 for none; say whether it was."""
+    def write(self, path: str, data: Mapping[str, Any], version: int | None) -> bool:
+        """Write to the KV store when the newest version there is ``version``, 0 for none; say whether it was.
+
+        With None it is written whatever is there.
+        """
         with vault_errors(f"write {KV}/{path}"):
             try:
                 self._call(

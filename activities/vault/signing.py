@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.parallel import gather
 from activities.vault.client import Signed, VaultClient
-from activities.vault.issuances import Issuances
+from activities.vault.issuances import record_issuance
 from activities.vault.paths import authority_mount
 from activities.vault.requests import check_request
 from api.errors import ErrorCode
@@ -33,7 +33,6 @@ class Signing:
     def __init__(self, signer: VaultClient) -> None:
         """Use the login of ``signer``."""
         self._signer = signer
-        self._issuances = Issuances(signer)
 
     @activity.defn(name=names.SIGN_CERTIFICATES)
     def sign(self, request: SigningRequest) -> SignedCertificates:
@@ -48,7 +47,6 @@ class Signing:
             [partial(read_authority, self._signer, request.cluster, authority) for authority in authorities]
         )
         serials = {item.name: leaf.serial for item, leaf in zip(certificates, signed, strict=True)}
-        self._issuances.record(request, serials)
         log.info(
             "certificates signed",
             cluster_id=request.cluster.cluster_id,
@@ -56,6 +54,7 @@ class Signing:
             instance_id=request.instance_id,
             serials=serials,
         )
+        record_issuance(self._signer, request, serials)
         leaves = {f"{item.name}.crt": leaf.certificate for item, leaf in zip(certificates, signed, strict=True)}
         anchors = {f"{item}-ca.crt": root for item, root in zip(authorities, roots, strict=True)}
         return SignedCertificates(files={**leaves, **anchors})

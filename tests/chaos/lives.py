@@ -20,7 +20,11 @@ from tests.support.leaks import LeakSearch
 
 LIFE_SECONDS = 120
 ONE_OF_EACH = {name: [1, 1] for name in ("kubernetes", "etcd", "front-proxy")}
-HELD = {"authority": 3, "secret": 2, "network": 1, "registry": 1}
+
+
+def held(machines: int) -> dict[str, int]:
+    """Return how much of each kind is in Vault of a whole cluster."""
+    return {"authority": 3, "secret": 2, "issuance": machines, "network": 1, "registry": 1}
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Outcome:
     ``authorities`` holds for each mount the number of CAs and of keys, ``held`` what else is in Vault.
     """
 
+    life: Life
     created: ClusterStatus
     authorities: dict[str, list[int]]
     held: Counter[str]
@@ -58,7 +63,7 @@ class Outcome:
         """See that the cluster came to live whole, with one of each in Vault, and is gone without a trace."""
         assert self.created.phase == Phase.RUNNING, self.created.waiting_on
         assert self.authorities == ONE_OF_EACH
-        assert self.held == HELD
+        assert self.held == held(self.life.slots + self.life.nodes)
         assert "nothing is left" in self.end
         assert self.left == []
 
@@ -129,13 +134,13 @@ class Walk:
             created = await until_created(one.client, handle)
         cluster_id = created.cluster_id or ""
         authorities = await asyncio.to_thread(outside.authorities, self.root, cluster_id)
-        held = await asyncio.to_thread(outside.in_vault, self.stack, cluster_id)
+        in_vault = await asyncio.to_thread(outside.in_vault, self.stack, cluster_id)
         seen = await self.look(one, created)
         await asyncio.to_thread(self.leaks.collect, cluster_id, *one.folder.glob(f"{name}.yaml"))
         async with _killing(one, life.provider, "delete", life.delete):
             end = await delete(handle)
         left = await asyncio.to_thread(outside.left, self.stack, life.provider, cluster_id)
-        return Outcome(created, authorities, held, seen, end, left)
+        return Outcome(life, created, authorities, in_vault, seen, end, left)
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from deploy.stack import Stack, up
 from tests.chaos import living, outside
 from tests.chaos.cli import TemporalCli
 from tests.chaos.conftest import SERVICES
-from tests.chaos.lives import HELD, ONE_OF_EACH
+from tests.chaos.lives import ONE_OF_EACH, held
 from tests.support.clusters import Handle, delete, start, until_created
 from tests.support.clusters import status as cluster_status
 from tests.support.leaks import LeakSearch
@@ -78,7 +78,7 @@ async def adopted(stack: Stack, client: Client, root: Any, handle: Handle, folde
     cluster_id = status.cluster_id or ""
     seen = await asyncio.to_thread(living.see, stack, "default", NAME, cluster_id, folder)
     seen.check()
-    assert await asyncio.to_thread(outside.in_vault, stack, cluster_id) == HELD
+    assert await asyncio.to_thread(outside.in_vault, stack, cluster_id) == held(2)
     return await asyncio.to_thread(facts, stack, root, status)
 
 

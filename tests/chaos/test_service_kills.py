@@ -16,7 +16,7 @@ from api.status import ClusterStatus, Phase
 from deploy.stack import Stack, status
 from tests.chaos import living, outside, table
 from tests.chaos.known import start_known
-from tests.chaos.lives import HELD, ONE_OF_EACH
+from tests.chaos.lives import ONE_OF_EACH, held
 from tests.support.clusters import Handle, delete
 from tests.support.clusters import status as cluster_status
 from tests.support.leaks import LeakSearch
@@ -60,7 +60,7 @@ async def test_a_create_survives_the_death_of(
     assert created.phase == Phase.RUNNING, created.waiting_on
     assert await asyncio.to_thread(pid_of, service) != victim
     assert await asyncio.to_thread(outside.authorities, root, cluster_id) == ONE_OF_EACH
-    assert await asyncio.to_thread(outside.in_vault, stack, cluster_id) == HELD
+    assert await asyncio.to_thread(outside.in_vault, stack, cluster_id) == held(2)
     seen = await asyncio.to_thread(living.see, stack, "default", created.name, cluster_id, tmp_path)
     seen.check()
     leak_search.collect(cluster_id, tmp_path / f"{created.name}.yaml")

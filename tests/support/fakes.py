@@ -68,6 +68,8 @@ class Script:
         self.states: dict[str, MachineState] = {}
         self.removed: list[str] = []
         self.spared: list[str] = []
+        self.meant: list[dict[str, str]] = []
+        self.hung: set[str] = set()
 
     def registered(self, _namespace: str, _name: str) -> list[Holding]:
         """Return what is registered beside a cluster, unless Vault is away."""
@@ -81,7 +83,9 @@ class Script:
         states = {name: self.states.get(name, MachineState.UP) for name in request.names}
         return MachineObservations(
             items=[
-                MachineObservation(name=name, state=state, instance_id=self.instance(name))
+                MachineObservation(
+                    name=name, state=state, instance_id="" if name in self.hung else self.instance(name)
+                )
                 for name, state in states.items()
             ]
         )
@@ -92,6 +96,7 @@ class Script:
 
     def remove(self, request: MachinesReference) -> None:
         """Note which machines were fenced or deleted."""
+        self.meant.append(request.instances)
         self.spared += [name for name, seen in request.instances.items() if seen != self.instance(name)]
         self.removed += request.names
 

@@ -57,6 +57,16 @@ async def test_a_removal_names_the_instance_that_was_seen(clusters: Clusters) ->
     assert clusters.script.spared == ["workers-1"]
 
 
+async def test_a_machine_that_can_not_be_told_from_others_is_removed_as_it_is(clusters: Clusters) -> None:
+    handle = await clusters.start("hung")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.hung.add("workers-1")
+    for machine in ("workers-1", "workers-2"):
+        await clusters.send(handle, "replace_machine", machine=machine)
+    await clusters.until(handle, lambda status: len(status.recent_operations) == 3)
+    assert clusters.script.meant == [{}, {"workers-2": "workers-2.0"}]
+
+
 async def test_replacements_follow_each_other(clusters: Clusters) -> None:
     handle = await clusters.start("two-replaced")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)

@@ -31,7 +31,7 @@ LOOK = timedelta(minutes=1)
 
 @command
 async def leftovers() -> int:
-    """List machines, volumes, processes, CAs, keys and claims that belong to no living cluster.
+    """List machines, volumes, processes, CAs, keys, claims and records that belong to no living cluster.
 
     All providers that have a worker are asked, and Vault; a cluster lives while its workflow runs. The exit status
     is 0 when nothing is left and 1 otherwise. Leftovers of a cluster whose workflow was terminated are not lost:

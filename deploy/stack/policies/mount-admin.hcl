@@ -1,4 +1,5 @@
-# Makes and removes the CAs of clusters, writes their roles, destroys their keys, also those of living clusters.
+# Makes and removes the CAs of clusters, writes their roles, destroys their keys and the records of what
+# was signed, also those of living clusters.
 # Can sign nothing, read no secret, and make no CA whose key leaves Vault or a second one in a mount.
 # Proven by tests/activities/vault/test_policies.py.
 
