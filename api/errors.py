@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     VAULT_UNAVAILABLE = "VaultUnavailable"
     VAULT_DENIED = "VaultDenied"
     PROVIDER_UNAVAILABLE = "ProviderUnavailable"
+    HYPERVISOR_REFUSED = "HypervisorRefused"
     MACHINE_FAILED = "MachineFailed"
     MACHINE_NOT_READY = "MachineNotReady"
     VOLUME_LOST = "VolumeLost"
@@ -83,6 +84,7 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ErrorCode.PROVIDER_UNAVAILABLE: ErrorInfo(
         "provider", "look at the provider's process and log; the step goes on by itself", retryable=True
     ),
+    ErrorCode.HYPERVISOR_REFUSED: ErrorInfo("operator", "do what is named, then ask again", retryable=False),
     ErrorCode.MACHINE_FAILED: ErrorInfo("ours", "read the machine's log: g8s logs NAME MACHINE", retryable=True),
     ErrorCode.MACHINE_NOT_READY: ErrorInfo(
         "provider", "wait, or read the log: g8s logs NAME MACHINE", retryable=True

@@ -16,6 +16,18 @@ DELETE_SECRETS = "DeleteSecrets"
 RELEASE_CLAIMS = "ReleaseClaims"
 LIST_VAULT_LEFTOVERS = "ListVaultLeftovers"
 
+LIST_HYPERVISORS = "ListHypervisors"
+ENROL_HYPERVISOR = "EnrolHypervisor"
+MARK_HYPERVISOR = "MarkHypervisor"
+FORGET_HYPERVISOR = "ForgetHypervisor"
+RECORD_SWEPT = "RecordSwept"
+PLACE_MACHINES = "PlaceMachines"
+FIND_PLACEMENTS = "FindPlacements"
+VACATE_HYPERVISORS = "VacateHypervisors"
+
+CHECK_HYPERVISOR = "CheckHypervisor"
+ENSURE_NETWORK = "EnsureNetwork"
+
 ENSURE_ENDPOINT = "EnsureEndpoint"
 BOOT_MACHINE = "BootMachine"
 INSTALL_MACHINE = "InstallMachine"

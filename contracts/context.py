@@ -2,15 +2,41 @@
 
 from ipaddress import ip_network
 
+from pydantic import Field
+
 from api.cluster import ClusterSpec
 from contracts.model import WireModel
+
+
+class Host(WireModel):
+    """A hypervisor as one cluster sees it.
+
+    ``address`` is where other hypervisors reach it, empty for the only one of a site; ``host`` is its host number
+    in the cluster's machine network, where it is the gateway of its machines; ``dead`` is an operator's word.
+    """
+
+    address: str = ""
+    host: int = 1
+    dead: bool = False
+
+
+class Placements(WireModel):
+    """Where a cluster's machines are: ``machines`` maps their names to those of ``hosts``.
+
+    ``hosts`` are all hypervisors that anything of the cluster may be on; ``mtu`` is what its machines use.
+    """
+
+    machines: dict[str, str] = Field(default_factory=dict)
+    hosts: dict[str, Host] = Field(default_factory=dict)
+    mtu: int = 1500
 
 
 class ClusterContext(WireModel):
     """What every activity of an operation needs to know of its cluster.
 
     ``cluster_id`` names and tags everything outside; ``machine_network`` is the claimed range of machines'
-    addresses (a /24, empty before it is claimed); ``endpoint_host`` is the host number of the API's address.
+    addresses (a /24, empty before it is claimed); ``endpoint_host`` is the host number of the API's address;
+    ``placements`` is empty for providers without hypervisors.
     """
 
     cluster_id: str
@@ -19,6 +45,13 @@ class ClusterContext(WireModel):
     spec: ClusterSpec
     machine_network: str = ""
     endpoint_host: int = 11
+    placements: Placements = Field(default_factory=Placements)
+
+    @property
+    def vni(self) -> int:
+        """Number of the layer-2 network (RFC 7348): of the machine network, so that one claim is for both."""
+        octets = ip_network(self.machine_network).network_address.packed
+        return int.from_bytes(octets[:3])
 
     def address(self, host: int) -> str:
         """Return the address of host number ``host`` (1 to 254) of the machine network."""

@@ -1,5 +1,7 @@
 """Task queues: one for workflows, and one for each outside system of each site."""
 
+from contracts.context import ClusterContext
+
 CLUSTERS = "clusters"
 """Workflows. Everything else hangs on a site, so that a customer's own data centre can be one."""
 
@@ -17,6 +19,17 @@ def vault(site: str) -> str:
 def provider(site: str, name: str) -> str:
     """Return the queue of the activities of provider ``name``."""
     return f"{site}.{name}"
+
+
+def hypervisor(site: str, name: str) -> str:
+    """Return the queue of the worker of one hypervisor."""
+    return f"{site}.libvirt.{name}"
+
+
+def machine(cluster: ClusterContext, name: str) -> str:
+    """Return the queue of the activities about a machine: its hypervisor's, if it is placed on one."""
+    spec, host = cluster.spec, cluster.placements.machines.get(name)
+    return hypervisor(spec.site, host) if host else provider(spec.site, spec.provider)
 
 
 def kubernetes(site: str, provider_name: str) -> str:

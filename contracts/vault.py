@@ -107,6 +107,10 @@ class UserCertificate(WireModel):
 
 
 class VaultCleanup(WireModel):
-    """Names a cluster whose mounts, secrets, claims and registry entry are to go."""
+    """Names a cluster whose mounts, secrets, claims and registry entry are to go.
+
+    ``kept_networks`` are claims that stay: something of the cluster may still use them.
+    """
 
     cluster: ClusterReference
+    kept_networks: list[str] = Field(default_factory=list)

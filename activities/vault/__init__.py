@@ -8,9 +8,11 @@ from typing import Any
 
 from activities.vault.authorities import Authorities
 from activities.vault.client import VaultClient
+from activities.vault.hypervisors import Hypervisors
 from activities.vault.identity import Identities
 from activities.vault.inventory import Inventory
 from activities.vault.leftovers import VaultLeftovers
+from activities.vault.placements import PlacementTable
 from activities.vault.registry import Registry
 from activities.vault.secrets import Secrets
 from activities.vault.signing import Signing
@@ -43,6 +45,7 @@ def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
     admin, signer, sealer, registry = (settings.client(task) for task in Task)
     authorities, claims = Authorities(admin), Registry(registry)
     secrets = Secrets(sealer, admin, claims)
+    hypervisors, placements = Hypervisors(registry), PlacementTable(registry)
     return [
         claims.claim,
         claims.find,
@@ -56,6 +59,14 @@ def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
         Signing(signer).sign,
         UserCertificates(admin, signer).sign,
         VaultLeftovers(admin, registry).find,
+        hypervisors.enrolled,
+        hypervisors.enrol,
+        hypervisors.mark,
+        hypervisors.forget,
+        hypervisors.swept,
+        placements.place,
+        placements.find,
+        placements.vacate,
     ]
 
 

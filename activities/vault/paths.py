@@ -13,6 +13,8 @@ CLUSTERS = "clusters"
 NETWORKS = "claims/network"
 SECRETS = "secrets"
 ISSUANCES = "issuances"
+HYPERVISORS = "hypervisors"
+PLACEMENTS = "placements"
 SERVICE_ACCOUNT = "service-account"
 ENCRYPTION = "encryption"
 AUTHORITIES = "pki"
@@ -63,6 +65,21 @@ def issuance_folder(cluster_id: str) -> str:
 def issuance_path(cluster_id: str, machine: str) -> str:
     """Return the KV path of what was signed for one machine."""
     return f"{issuance_folder(cluster_id)}/{_segment(machine)}"
+
+
+def hypervisor_folder(site: str) -> str:
+    """Return the KV folder of a site's hypervisors."""
+    return f"{HYPERVISORS}/{_segment(site)}"
+
+
+def hypervisor_path(site: str, name: str) -> str:
+    """Return the KV path of what is known of a hypervisor."""
+    return f"{hypervisor_folder(site)}/{_segment(name)}"
+
+
+def placement_path(cluster_id: str) -> str:
+    """Return the KV path of where a cluster's machines are."""
+    return f"{PLACEMENTS}/{_segment(cluster_id)}"
 
 
 def _segment(value: str) -> str:

@@ -85,6 +85,14 @@ class Records(Protocol):
         ...
 
 
+class Folders(Records, Protocol):
+    """The part of it that is needed where records are listed."""
+
+    def keys(self, folder: str) -> list[str]:
+        """Return the names in a folder."""
+        ...
+
+
 class Registry:
     """Pins ids to names, claims networks and releases both, as the task ``registry``."""
 
@@ -169,7 +177,8 @@ class Registry:
                 return
             entry, version = found
             for network in entry.networks:
-                self._release_network(network, entry.cluster_id)
+                if network not in request.kept_networks:
+                    self.release_network(network, entry.cluster_id)
             released = entry.model_copy(update={"released_at": self._now()})
             if entry.released_at is not None or self._records.write(path, released.as_data(), version):
                 log.info("claims released", cluster_id=entry.cluster_id, networks=entry.networks)
@@ -248,7 +257,7 @@ class Registry:
                 return True
         raise _changing(path)
 
-    def _release_network(self, network: str, cluster_id: str) -> None:
+    def release_network(self, network: str, cluster_id: str) -> None:
         """Mark a network as released, also one not claimed yet: that claim may be on its way still."""
         path = network_path(network)
         for _ in range(_RACES):

@@ -20,3 +20,15 @@ path "giantnetes/data/claims/network/+" {
 path "giantnetes/metadata/claims/network/" {
   capabilities = ["list"]
 }
+
+path "giantnetes/data/hypervisors/+/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "giantnetes/metadata/hypervisors/+/" {
+  capabilities = ["list"]
+}
+
+path "giantnetes/data/placements/+" {
+  capabilities = ["create", "read", "update"]
+}

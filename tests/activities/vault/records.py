@@ -30,6 +30,10 @@ class MemoryRecords:
         self.held[path] = Record(dict(data), version + 1)
         return True
 
+    def keys(self, folder: str) -> list[str]:
+        """Return the names of the records in a folder."""
+        return [path.rpartition("/")[2] for path in self.held if path.rpartition("/")[0] == folder]
+
 
 class Interrupted:
     """Calls ``interrupt`` at request number ``at`` (from 1), before it is made, or after it when ``late``."""
