@@ -3,11 +3,10 @@
 libvirt itself keeps the networks of clusters apart: it lets in only what answers. It leaves the hypervisor open.
 """
 
-import subprocess
 from collections.abc import Sequence
 
-from api.errors import ErrorCode
-from contracts.errors import StepError
+from activities.libvirt.commands import run
+from activities.libvirt.overlay import PORT
 
 BRIDGES = "g8s*"
 """Names of the bridges of clusters (``activities.libvirt.places.Places.bridge``)."""
@@ -15,24 +14,25 @@ BRIDGES = "g8s*"
 TABLE = "giantnetes"
 
 
-def ensure_firewall(management: Sequence[str]) -> None:
-    """Forbid machines the hypervisor's own services and the networks ``management`` (CIDRs).
+def ensure_firewall(management: Sequence[str], peers: Sequence[str] = ()) -> None:
+    """Forbid machines the hypervisors' own services and the networks ``management`` (CIDRs).
 
+    ``peers`` are the underlay addresses (IPv4) of all other hypervisors. Only they may send VXLAN packets, which
+    would otherwise reach machines from wherever this hypervisor is reached. Machines may send peers nothing: it
+    would arrive with this hypervisor's address (NAT), and a VXLAN packet so made in any cluster's network.
+    Without peers nothing is said of VXLAN.
     One table in one transaction, so that it is whole or as before, however often this is called.
     Raises PROVIDER_UNAVAILABLE when the kernel or ``nft`` refuses.
     """
-    command = ["nft", "--file", "-"]
-    try:
-        done = subprocess.run(command, input=rules(management), capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise StepError(ErrorCode.PROVIDER_UNAVAILABLE, f"nft can't be run: {error.strerror}") from error
-    if done.returncode:
-        raise StepError(ErrorCode.PROVIDER_UNAVAILABLE, f"nft refuses the firewall: {done.stderr.strip()}")
+    run("nft", "--file", "-", text=rules(management, peers))
 
 
-def rules(management: Sequence[str]) -> str:
+def rules(management: Sequence[str], peers: Sequence[str]) -> str:
     """Return the table as nft reads it."""
     networks = f'iifname "{BRIDGES}" ip daddr {{ {", ".join(management)} }} drop' if management else ""
+    others = f"{{ {', '.join(peers)} }}"
+    strangers = f"udp dport {PORT} ip saddr != {others} drop" if peers else ""
+    hypervisors = f'iifname "{BRIDGES}" ip daddr {others} drop' if peers else ""
     return f"""table inet {TABLE}
 delete table inet {TABLE}
 table inet {TABLE} {{
@@ -41,10 +41,12 @@ table inet {TABLE} {{
         iifname "{BRIDGES}" ct state established,related accept
         iifname "{BRIDGES}" icmp type echo-request accept
         iifname "{BRIDGES}" drop
+        {strangers}
     }}
     chain forward {{
         type filter hook forward priority filter - 10;
         {networks}
+        {hypervisors}
     }}
 }}
 """
