@@ -30,6 +30,11 @@ class Placements(WireModel):
     hosts: dict[str, Host] = Field(default_factory=dict)
     mtu: int = 1500
 
+    def is_lost(self, machine: str) -> bool:
+        """Say whether a machine is on a hypervisor that was declared dead, or forgotten since."""
+        name = self.machines.get(machine)
+        return name is not None and (name not in self.hosts or self.hosts[name].dead)
+
 
 class ClusterContext(WireModel):
     """What every activity of an operation needs to know of its cluster.

@@ -141,6 +141,12 @@ class VacateRequest(WireModel):
     unswept: list[str] = Field(default_factory=list)
 
 
+class Vacated(WireModel):
+    """Names of the hypervisors that owe the removal of a cluster now."""
+
+    owing: list[str] = Field(default_factory=list)
+
+
 class SweptRequest(HypervisorReference):
     """Says that a debt of a hypervisor is paid."""
 

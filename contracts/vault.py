@@ -109,8 +109,8 @@ class UserCertificate(WireModel):
 class VaultCleanup(WireModel):
     """Names a cluster whose mounts, secrets, claims and registry entry are to go.
 
-    ``kept_networks`` are claims that stay: something of the cluster may still use them.
+    With ``keep_network`` the claim on its network stays: something of the cluster may still use that.
     """
 
     cluster: ClusterReference
-    kept_networks: list[str] = Field(default_factory=list)
+    keep_network: bool = False

@@ -19,6 +19,9 @@ DISK_OVERCOMMIT = 4
 DISK_MIB = {MachineRole.CONTROL_PLANE: 2048 + 16384 + 65536, MachineRole.NODE: 2048 + 65536}
 """What a machine's volumes may grow to (``activities.libvirt.provider.SIZES_MIB``)."""
 
+EMULATOR_MIB = 1536
+"""The cache of translated code (``activities.libvirt.xml``), and what QEMU keeps about it."""
+
 MOST_HOSTS = 9
 """Hypervisors that one cluster may be on: host numbers 1 to 9 of its machine network are theirs."""
 
@@ -66,16 +69,12 @@ def takes(size: MachineSize, role: MachineRole, kind: str) -> Resources:
     """Return what a machine takes of its hypervisor.
 
     Beside its own memory, with KVM what KubeVirt reckons (its function CalculateMemoryOverhead): tables of pages,
-    1/512 of it, 8 MiB for each core, and 100 MiB for the process. An emulated one holds translated code too:
-    docs/limits.md has the figures that were measured.
+    1/512 of it, 8 MiB for each core, and 100 MiB for the process. An emulated one holds translated code too.
     """
     overhead = size.memory_mib // 512 + 8 * size.cpus + 100
     if kind == "qemu":
         overhead += EMULATOR_MIB
     return Resources(cpus=size.cpus, memory_mib=size.memory_mib + overhead, disk_mib=DISK_MIB[role])
-
-
-EMULATOR_MIB = 1024
 
 
 def fits(candidate: Candidate, need: Resources) -> bool:

@@ -40,7 +40,10 @@ _RACES = 20
 
 
 class HypervisorEntry(Stored):
-    """A hypervisor. ``machines`` are what it has or is to get, by cluster id and name, and take room of it."""
+    """A hypervisor. ``machines`` are what it has or is to get, by cluster id and name, and take room of it.
+
+    ``unswept`` of one that is forgotten is what it was let off.
+    """
 
     facts: HypervisorFacts
     mark: Mark = Mark.OPEN
@@ -67,7 +70,8 @@ class Hypervisors:
     def enrolled(self, request: SiteReference) -> HypervisorRecords:
         """Return all hypervisors that are enrolled at a site, by name."""
         found = self.entries(request.site)
-        return HypervisorRecords(items=[_record(request.site, name, found[name]) for name in sorted(found)])
+        references = [HypervisorReference(site=request.site, name=name) for name in sorted(found)]
+        return HypervisorRecords(items=[_record(one, found[one.name]) for one in references])
 
     @activity.defn(name=names.ENROL_HYPERVISOR)
     def enrol(self, request: EnrolRequest) -> HypervisorRecord:
@@ -82,12 +86,12 @@ class Hypervisors:
 
         def change(entry: HypervisorEntry | None) -> HypervisorEntry | None:
             if entry is None or entry.forgotten_at:
-                return self._new(request, unswept=entry.unswept if entry else [])
+                return self._new(request)
             if entry.facts.host_id != request.facts.host_id:
                 raise _refused(request, "another machine than the one that was enrolled answers by this name")
             return entry.model_copy(update={"facts": request.facts}) if entry.facts != request.facts else None
 
-        return _record(request.site, request.name, self._write(request, change))
+        return _record(request, self._write(request, change))
 
     @activity.defn(name=names.MARK_HYPERVISOR)
     def mark(self, request: MarkRequest) -> HypervisorRecord:
@@ -101,27 +105,28 @@ class Hypervisors:
                 raise _refused(request, f"{_listed(entry.unswept)} must be removed from it first")
             return entry.model_copy(update={"mark": request.mark})
 
-        return _record(request.site, request.name, self.change(request, change))
+        return _record(request, self.change(request, change))
 
     @activity.defn(name=names.FORGET_HYPERVISOR)
     def forget(self, request: HypervisorReference) -> None:
         """Take a hypervisor out of the inventory.
 
-        Raises ``StepError`` with HypervisorRefused while it has machines, or owes the removal of something.
+        Raises ``StepError`` with HypervisorRefused while it has machines, or owes the removal of something; a dead
+        one is let off, and its record says of what, so that another attempt releases the rest of the networks.
         """
 
-        def change(entry: HypervisorEntry) -> HypervisorEntry | None:
+        def change(entry: HypervisorEntry | None) -> HypervisorEntry | None:
+            if entry is None or entry.forgotten_at:
+                return None
             if entry.machines:
                 raise _refused(request, f"it has {', '.join(sorted(entry.machines))}: evacuate it first")
             if entry.unswept and entry.mark is not Mark.DEAD:
                 raise _refused(request, f"{_listed(entry.unswept)} must be removed from it first")
-            return entry.model_copy(update={"forgotten_at": self._now(), "unswept": []})
+            return entry.model_copy(update={"forgotten_at": self._now()})
 
-        found = self._entry(request)
-        if found and not found[0].forgotten_at:
-            self.change(request, change)
-            for debt in found[0].unswept:
-                self._release(request, debt)
+        entry = self._write(request, change)
+        for debt in entry.unswept if entry else []:
+            self._release(request, debt)
 
     @activity.defn(name=names.RECORD_SWEPT)
     def swept(self, request: SweptRequest) -> HypervisorRecord:
@@ -134,7 +139,7 @@ class Hypervisors:
         entry = self.change(request, change)
         self._release(request, request.debt)
         log.info("swept", hypervisor=request.name, cluster_id=request.debt.cluster_id)
-        return _record(request.site, request.name, entry)
+        return _record(request, entry)
 
     def entries(self, site: str) -> dict[str, HypervisorEntry]:
         """Return the hypervisors of a site by name, without those that were forgotten."""
@@ -147,30 +152,25 @@ class Hypervisors:
             if entry and not entry[0].forgotten_at
         }
 
-    def change(self, reference: HypervisorReference, change: Change) -> HypervisorEntry:
-        """Change a record that is there by check-and-set.
-
-        Raises ``StepError`` with HypervisorRefused when the hypervisor is not enrolled.
-        """
+    def change(self, reference: HypervisorReference, change: Change) -> HypervisorEntry | None:
+        """Change a record by check-and-set and return it; None when the hypervisor is not enrolled (any more)."""
 
         def known(entry: HypervisorEntry | None) -> HypervisorEntry | None:
-            if entry is None or entry.forgotten_at:
-                raise _refused(reference, "it is not enrolled")
-            return change(entry)
+            return change(entry) if entry and not entry.forgotten_at else None
 
-        return self._write(reference, known)
+        entry = self._write(reference, known)
+        return entry if entry and not entry.forgotten_at else None
 
     def _write(
         self, reference: HypervisorReference, change: Callable[[HypervisorEntry | None], HypervisorEntry | None]
-    ) -> HypervisorEntry:
+    ) -> HypervisorEntry | None:
         path = hypervisor_path(reference.site, reference.name)
         for _ in range(_RACES):
-            found = self._entry(reference)
-            current = found[0] if found else None
+            current, version = self._entry(reference) or (None, 0)
             changed = change(current)
-            if changed is None and current is not None:
+            if changed is None:
                 return current
-            if changed is not None and self._records.write(path, changed.as_data(), found[1] if found else 0):
+            if self._records.write(path, changed.as_data(), version):
                 return changed
         raise StepError(ErrorCode.VAULT_UNAVAILABLE, f"{path} is being changed by others")
 
@@ -178,11 +178,11 @@ class Hypervisors:
         record = self._records.read(hypervisor_path(reference.site, reference.name))
         return (HypervisorEntry.model_validate(record.data), record.version) if record else None
 
-    def _new(self, request: EnrolRequest, unswept: list[Debt]) -> HypervisorEntry:
-        strangers = sorted({*request.facts.clusters} - {debt.cluster_id for debt in unswept})
-        if strangers:
-            raise _refused(request, f"there are machines or volumes of {', '.join(strangers)}: remove them there")
-        return HypervisorEntry(facts=request.facts, enrolled_at=self._now(), unswept=unswept)
+    def _new(self, request: EnrolRequest) -> HypervisorEntry:
+        if request.facts.clusters:
+            strangers = ", ".join(sorted(request.facts.clusters))
+            raise _refused(request, f"there are machines or volumes of {strangers}: remove them there")
+        return HypervisorEntry(facts=request.facts, enrolled_at=self._now())
 
     def _release(self, reference: HypervisorReference, debt: Debt) -> None:
         owed = [
@@ -207,10 +207,12 @@ def _check_among(request: EnrolRequest, others: dict[str, HypervisorEntry]) -> N
             raise _refused(request, f"{name} has the address {address} too")
 
 
-def _record(site: str, name: str, entry: HypervisorEntry) -> HypervisorRecord:
+def _record(reference: HypervisorReference, entry: HypervisorEntry | None) -> HypervisorRecord:
+    if entry is None:
+        raise _refused(reference, "it is not enrolled")
     return HypervisorRecord(
-        site=site,
-        name=name,
+        site=reference.site,
+        name=reference.name,
         facts=entry.facts,
         mark=entry.mark,
         enrolled_at=entry.enrolled_at,

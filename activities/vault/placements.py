@@ -4,9 +4,14 @@ As with claims, what is intended is written into the cluster's record first, and
 hypervisor is an entry in that hypervisor's record. So the cluster's record leads to all hypervisors that anything
 of it may be on, whenever a worker dies, no machine is ever placed on two, and no hypervisor is given more than it
 has.
+
+Attempts overlap: one that was given up may still be at work when the next one is done. So a place is taken or left
+only while the cluster's record is as the attempt wrote or found it, which is read *after* the hypervisor's: who
+writes the cluster's record and then the hypervisor's has seen, or stopped, all that others did there before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 from pydantic import Field
@@ -26,6 +31,7 @@ from contracts.hypervisors import (
     Mark,
     PlacedMachine,
     PlaceRequest,
+    Vacated,
     VacateRequest,
 )
 from contracts.machines import MachinePlan, MachineRole
@@ -50,6 +56,16 @@ class PlacementEntry(Stored):
     ended: bool = False
 
 
+@dataclass(frozen=True)
+class _Pinned:
+    """A cluster's record as one attempt wrote or found it; the places of ``chosen`` are new."""
+
+    cluster: ClusterContext
+    entry: PlacementEntry
+    version: int
+    chosen: frozenset[str]
+
+
 class PlacementTable:
     """Places machines as the task ``registry``."""
 
@@ -65,21 +81,15 @@ class PlacementTable:
         Raises ``StepError``: Capacity when a machine fits nowhere, VolumeLost when a slot's volume is on a
         hypervisor that was declared dead.
         """
-        site, cluster = request.cluster.spec.site, request.cluster
-        for _ in range(MAX_TRIES):
+        site = request.cluster.spec.site
+        for tried in range(MAX_TRIES):
+            before = self._entry(request.cluster.cluster_id)
             found = self._hypervisors.entries(site)
-            entry, version = self._entry(cluster.cluster_id)
-            if entry and entry.ended:
-                raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster.cluster_id} has been deleted")
-            settled = _settled(request, entry, found)
-            intended = self._intended(request, entry, settled, found)
-            if intended != entry and not self._records.write(
-                placement_path(cluster.cluster_id), intended.as_data(), version
-            ):
-                continue
-            if all(self._take(cluster, machine, intended) for machine in request.machines):
-                self._drop_others(request, intended, found)
-                return _placements(intended, found)
+            pinned = self._pin(request, before, found, announce=tried == 0)
+            if pinned and self._take_all(pinned, request.machines):
+                self._drop_others(pinned, request.machines, found)
+                if self._stands(pinned):
+                    return _placements(pinned.entry, found)
         raise StepError(ErrorCode.CAPACITY, f"hypervisors of {site} fill faster than machines can be placed")
 
     @activity.defn(name=names.FIND_PLACEMENTS)
@@ -89,12 +99,19 @@ class PlacementTable:
         return _placements(entry, self._hypervisors.entries(cluster.spec.site)) if entry else Placements()
 
     @activity.defn(name=names.VACATE_HYPERVISORS)
-    def vacate(self, request: VacateRequest) -> None:
-        """Give back all places of a cluster; the hypervisors that are named owe its removal from now on."""
-        entry = self._end(request.cluster.cluster_id)
-        for name in {*entry.hosts} & {*self._hypervisors.entries(request.site)}:
+    def vacate(self, request: VacateRequest) -> Vacated:
+        """Give back all places of a cluster; the hypervisors that are named owe its removal from now on.
+
+        One that was forgotten meanwhile owes nothing: its volumes are taken for gone.
+        """
+        cluster_id = request.cluster.cluster_id
+        entry, owing = self._end(cluster_id), []
+        for name in sorted({*entry.hosts} & {*self._hypervisors.entries(request.site)}):
             debt = _debt(request, entry) if name in request.unswept else None
-            self._vacate(HypervisorReference(site=request.site, name=name), request.cluster.cluster_id, debt)
+            left = self._vacate(HypervisorReference(site=request.site, name=name), cluster_id, debt)
+            if left and any(one.cluster_id == cluster_id for one in left.unswept):
+                owing.append(name)
+        return Vacated(owing=owing)
 
     def _end(self, cluster_id: str) -> PlacementEntry:
         """Mark a cluster's record, also one not made yet: a request for a place may be on its way still."""
@@ -110,6 +127,34 @@ class PlacementTable:
     def _entry(self, cluster_id: str) -> tuple[PlacementEntry | None, int]:
         record = self._records.read(placement_path(cluster_id))
         return (PlacementEntry.model_validate(record.data), record.version) if record else (None, 0)
+
+    def _pin(
+        self,
+        request: PlaceRequest,
+        before: tuple[PlacementEntry | None, int],
+        found: Mapping[str, HypervisorEntry],
+        *,
+        announce: bool,
+    ) -> _Pinned | None:
+        """Write down where machines are to be; None when another attempt did at the same time.
+
+        To ``announce`` an attempt the record is written also when it stays as it is: earlier ones look again then.
+        """
+        cluster, (entry, version) = request.cluster, before
+        if entry and entry.ended:
+            raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster.cluster_id} has been deleted")
+        settled = _settled(request, entry, found)
+        intended = self._intended(request, entry, settled, found)
+        if announce or intended != entry:
+            if not self._records.write(placement_path(cluster.cluster_id), intended.as_data(), version):
+                return None
+            version += 1
+        chosen = frozenset(machine.name for machine in request.machines) - settled.keys()
+        return _Pinned(cluster, intended, version, chosen)
+
+    def _stands(self, pinned: _Pinned) -> bool:
+        """Say whether nobody has written the cluster's record meanwhile."""
+        return self._entry(pinned.cluster.cluster_id)[1] == pinned.version
 
     def _intended(
         self,
@@ -128,63 +173,82 @@ class PlacementTable:
         for name in chosen.values():
             hosts.setdefault(name, free_host(hosts.values()))
         return PlacementEntry(
-            machines=placed | settled | chosen, hosts=hosts, mtu=mtu, network=request.cluster.machine_network
+            machines=placed | settled | chosen,
+            hosts=hosts,
+            mtu=mtu,
+            network=request.cluster.machine_network or (entry.network if entry else ""),
         )
 
-    def _take(self, cluster: ClusterContext, machine: MachinePlan, intended: PlacementEntry) -> bool:
-        """Enter a machine into its hypervisor's record; False when there is no room for it any more."""
-        name, key = intended.machines[machine.name], _key(cluster.cluster_id, machine.name)
+    def _take_all(self, pinned: _Pinned, machines: Sequence[MachinePlan]) -> bool:
+        there: dict[str, list[MachinePlan]] = {}
+        for machine in machines:
+            there.setdefault(pinned.entry.machines[machine.name], []).append(machine)
+        return all(self._take(pinned, name, there[name]) for name in sorted(there))
+
+    def _take(self, pinned: _Pinned, name: str, machines: Sequence[MachinePlan]) -> bool:
+        """Enter machines into a hypervisor's record; False when there is no room for them all any more.
+
+        A new place is written also where the machine is entered already: it may be about to be dropped there.
+        """
+        cluster = pinned.cluster
+        keys = {_key(cluster.cluster_id, machine.name): machine for machine in machines}
 
         def change(entry: HypervisorEntry) -> HypervisorEntry | None:
-            placed = PlacedMachine(
-                cluster_id=cluster.cluster_id,
-                namespace=cluster.namespace,
-                name=cluster.name,
-                machine=machine.name,
-                takes=takes(machine.size, machine.role, entry.facts.kind),
-                volume=machine.role is MachineRole.CONTROL_PLANE,
-            )
-            if key in entry.machines or not fits(_candidate(name, entry, intended.mtu), placed.takes):
-                return None
-            return entry.model_copy(update={"machines": entry.machines | {key: placed}})
+            full = entry
+            for key, machine in keys.items():
+                placed = _placed(cluster, machine, entry.facts.kind)
+                if key not in entry.machines and fits(_candidate(name, full, pinned.entry.mtu), placed.takes):
+                    full = full.model_copy(update={"machines": full.machines | {key: placed}})
+            taken = [machine for key, machine in keys.items() if key in full.machines]
+            anew = any(machine.name in pinned.chosen for machine in taken)
+            return full if anew and self._stands(pinned) else None
 
-        return key in self._hypervisors.change(_at(cluster, name), change).machines
+        entry = self._hypervisors.change(_at(cluster, name), change)
+        return entry is not None and keys.keys() <= entry.machines.keys()
 
     def _drop_others(
-        self, request: PlaceRequest, intended: PlacementEntry, found: Mapping[str, HypervisorEntry]
+        self, pinned: _Pinned, machines: Sequence[MachinePlan], found: Mapping[str, HypervisorEntry]
     ) -> None:
         """Take machines that have moved out of the records of where they were."""
-        cluster = request.cluster
-        for name in {*intended.hosts} & {*found}:
-            for machine in request.machines:
-                if name != intended.machines[machine.name]:
-                    self._drop(_at(cluster, name), cluster.cluster_id, machine.name)
+        placed = {machine.name: pinned.entry.machines[machine.name] for machine in machines}
+        for name in sorted({*pinned.entry.hosts} & {*found}):
+            self._drop(pinned, name, {machine for machine, host in placed.items() if host != name})
 
-    def _drop(self, reference: HypervisorReference, cluster_id: str, machine: str) -> None:
-        """Take one machine out of a record; a dead hypervisor may have it still, should it come back."""
-        key = _key(cluster_id, machine)
+    def _drop(self, pinned: _Pinned, name: str, machines: Collection[str]) -> None:
+        """Take machines out of a record; a dead hypervisor may have them still, should it come back."""
+        cluster = pinned.cluster
+        keys = {_key(cluster.cluster_id, machine) for machine in machines}
 
         def change(entry: HypervisorEntry) -> HypervisorEntry | None:
-            if key not in entry.machines:
+            if not keys & entry.machines.keys() or not self._stands(pinned):
                 return None
-            left = {one: placed for one, placed in entry.machines.items() if one != key}
-            placed = entry.machines[key]
-            debt = Debt(cluster_id=cluster_id, machine=machine, namespace=placed.namespace, name=placed.name)
-            owed = [debt] if entry.mark is Mark.DEAD else []
+            left = {key: placed for key, placed in entry.machines.items() if key not in keys}
+            gone = sorted(placed.machine for key, placed in entry.machines.items() if key in keys)
+            debts = [
+                Debt(
+                    cluster_id=cluster.cluster_id,
+                    machine=machine,
+                    namespace=cluster.namespace,
+                    name=cluster.name,
+                )
+                for machine in gone
+            ]
+            owed = debts if entry.mark is Mark.DEAD else []
             return entry.model_copy(update={"machines": left, "unswept": [*entry.unswept, *owed]})
 
-        self._hypervisors.change(reference, change)
+        self._hypervisors.change(_at(cluster, name), change)
 
-    def _vacate(self, reference: HypervisorReference, cluster_id: str, debt: Debt | None) -> None:
-        def change(entry: HypervisorEntry) -> HypervisorEntry | None:
+    def _vacate(
+        self, reference: HypervisorReference, cluster_id: str, debt: Debt | None
+    ) -> HypervisorEntry | None:
+        """Take all of a cluster out of a record. It is written in any case, which stops who is about to write."""
+
+        def change(entry: HypervisorEntry) -> HypervisorEntry:
             left = {key: one for key, one in entry.machines.items() if one.cluster_id != cluster_id}
             owed = [debt] if debt and debt not in entry.unswept else []
-            unswept = [*entry.unswept, *owed]
-            if left == entry.machines and unswept == entry.unswept:
-                return None
-            return entry.model_copy(update={"machines": left, "unswept": unswept})
+            return entry.model_copy(update={"machines": left, "unswept": [*entry.unswept, *owed]})
 
-        self._hypervisors.change(reference, change)
+        return self._hypervisors.change(reference, change)
 
 
 def _settled(
@@ -218,12 +282,25 @@ def _placements(entry: PlacementEntry, found: Mapping[str, HypervisorEntry]) -> 
     return Placements(machines=entry.machines, hosts=hosts, mtu=entry.mtu)
 
 
+def _placed(cluster: ClusterContext, machine: MachinePlan, kind: str) -> PlacedMachine:
+    return PlacedMachine(
+        cluster_id=cluster.cluster_id,
+        namespace=cluster.namespace,
+        name=cluster.name,
+        machine=machine.name,
+        takes=takes(machine.size, machine.role, kind),
+        volume=machine.role is MachineRole.CONTROL_PLANE,
+    )
+
+
 def _candidates(found: Mapping[str, HypervisorEntry], mtu: int) -> Sequence[Candidate]:
     return [_candidate(name, entry, mtu) for name, entry in found.items()]
 
 
 def _candidate(name: str, entry: HypervisorEntry, mtu: int) -> Candidate:
     closed = "" if entry.mark is Mark.OPEN else f"is {entry.mark}"
+    if entry.unswept:
+        closed = f"is still to be swept of {entry.unswept[0].cluster_id}"
     if not closed and entry.facts.mtu < mtu:
         closed = f"carries packets of {entry.facts.mtu} bytes, and the cluster's are {mtu}"
     return Candidate(

@@ -176,9 +176,9 @@ class Registry:
             if found is None or found[0].cluster_id != reference.cluster_id:
                 return
             entry, version = found
-            for network in entry.networks:
-                if network not in request.kept_networks:
-                    self.release_network(network, entry.cluster_id)
+            # The last is the cluster's, the others were tried in vain.
+            for network in entry.networks[:-1] if request.keep_network else entry.networks:
+                self.release_network(network, entry.cluster_id)
             released = entry.model_copy(update={"released_at": self._now()})
             if entry.released_at is not None or self._records.write(path, released.as_data(), version):
                 log.info("claims released", cluster_id=entry.cluster_id, networks=entry.networks)

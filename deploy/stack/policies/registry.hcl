@@ -1,4 +1,5 @@
-# Pins cluster ids to names and claims networks. Can remove no record: what is released is marked so.
+# Pins cluster ids to names, claims networks, and keeps hypervisors with what is placed on them. Can remove no
+# record: what is released is marked so.
 # Proven by tests/activities/vault/test_policies.py.
 
 path "giantnetes/data/clusters/+/+" {

@@ -1,10 +1,13 @@
 """A KV store in memory with check-and-set, which loses requests and answers where it is told to."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from activities.vault.client import Record
-from activities.vault.registry import Records
+from activities.vault.registry import Folders
+
+Answer = TypeVar("Answer")
 
 
 class LostError(Exception):
@@ -17,6 +20,7 @@ class MemoryRecords:
     def __init__(self) -> None:
         """Hold nothing."""
         self.held: dict[str, Record] = {}
+        self._lock = Lock()
 
     def read(self, path: str) -> Record | None:
         """Return the newest version."""
@@ -24,49 +28,53 @@ class MemoryRecords:
 
     def write(self, path: str, data: Mapping[str, Any], version: int) -> bool:
         """Write when the newest version is ``version``."""
-        current = self.held.get(path)
-        if (current.version if current else 0) != version:
-            return False
-        self.held[path] = Record(dict(data), version + 1)
-        return True
+        with self._lock:
+            current = self.held.get(path)
+            if (current.version if current else 0) != version:
+                return False
+            self.held[path] = Record(dict(data), version + 1)
+            return True
 
     def keys(self, folder: str) -> list[str]:
         """Return the names of the records in a folder."""
-        return [path.rpartition("/")[2] for path in self.held if path.rpartition("/")[0] == folder]
+        return [path.rpartition("/")[2] for path in list(self.held) if path.rpartition("/")[0] == folder]
 
 
 class Interrupted:
     """Calls ``interrupt`` at request number ``at`` (from 1), before it is made, or after it when ``late``."""
 
-    def __init__(self, records: Records, at: int, interrupt: Callable[[], None], *, late: bool = False) -> None:
+    def __init__(self, records: Folders, at: int, interrupt: Callable[[], object], *, late: bool = False) -> None:
         """Wrap a store."""
         self._records = records
         self._left = at
+        self._lock = Lock()
         self._interrupt = interrupt
         self._late = late
+        self.reached = False
 
     def read(self, path: str) -> Record | None:
         """Read, with the interruption."""
-        self._before()
-        record = self._records.read(path)
-        self._after()
-        return record
+        return self._with_interruption(lambda: self._records.read(path))
 
     def write(self, path: str, data: Mapping[str, Any], version: int) -> bool:
         """Write, with the interruption."""
-        self._before()
-        written = self._records.write(path, data, version)
-        self._after()
-        return written
+        return self._with_interruption(lambda: self._records.write(path, data, version))
 
-    def _before(self) -> None:
-        self._left -= 1
-        if self._left == 0 and not self._late:
-            self._interrupt()
+    def keys(self, folder: str) -> list[str]:
+        """List, with the interruption."""
+        return self._with_interruption(lambda: self._records.keys(folder))
 
-    def _after(self) -> None:
-        if self._left == 0 and self._late:
+    def _with_interruption(self, request: Callable[[], Answer]) -> Answer:
+        with self._lock:
+            self._left -= 1
+            now = self._left == 0
+            self.reached |= now
+        if now and not self._late:
             self._interrupt()
+        answer = request()
+        if now and self._late:
+            self._interrupt()
+        return answer
 
 
 def die() -> None:

@@ -15,7 +15,22 @@ from activities.vault.client import VaultClient
 from activities.vault.errors import translate
 from api.errors import ErrorCode
 from contracts import activities as names
+from contracts.context import Placements
 from contracts.errors import StepError
+from contracts.hypervisors import (
+    Debt,
+    EnrolRequest,
+    HypervisorRecord,
+    HypervisorRecords,
+    HypervisorReference,
+    Mark,
+    MarkRequest,
+    PlaceRequest,
+    SiteReference,
+    SweptRequest,
+    Vacated,
+    VacateRequest,
+)
 from contracts.machines import ClusterReference, Leftovers, MachinePlan, MachineRole
 from contracts.vault import (
     Authority,
@@ -32,6 +47,7 @@ from contracts.vault import (
     VaultCleanup,
 )
 from tests.activities.vault.certs import signing_request
+from tests.activities.vault.site import SITE, facts
 from tests.activities.vault.support import Vault, new_cluster, reference
 from tests.support.openbao import OpenBao, free_port
 
@@ -59,6 +75,14 @@ REQUESTS: dict[str, tuple[object, type]] = {
     names.DELETE_SECRETS: (CLEANUP, type(None)),
     names.RELEASE_CLAIMS: (CLEANUP, type(None)),
     names.LIST_VAULT_LEFTOVERS: (ClusterReference(cluster_id=CLUSTER.cluster_id), Leftovers),
+    names.LIST_HYPERVISORS: (SiteReference(site=SITE), HypervisorRecords),
+    names.ENROL_HYPERVISOR: (EnrolRequest(site=SITE, name="h1", facts=facts("h1")), HypervisorRecord),
+    names.MARK_HYPERVISOR: (MarkRequest(site=SITE, name="h1", mark=Mark.DEAD), HypervisorRecord),
+    names.FORGET_HYPERVISOR: (HypervisorReference(site=SITE, name="h1"), type(None)),
+    names.RECORD_SWEPT: (SweptRequest(site=SITE, name="h1", debt=Debt(cluster_id="c1")), HypervisorRecord),
+    names.PLACE_MACHINES: (PlaceRequest(cluster=CLUSTER, machines=[SLOT, NODE]), Placements),
+    names.FIND_PLACEMENTS: (CLUSTER, Placements),
+    names.VACATE_HYPERVISORS: (VacateRequest(cluster=reference(CLUSTER), site=SITE), Vacated),
 }
 
 

@@ -31,9 +31,15 @@ READ_PIN = ("get", "giantnetes/data/clusters/default/demo", None)
 RECORD = ("post", "giantnetes/data/issuances/{id}/workers-1", {"data": {"instanceId": "x"}})
 FORGET = ("delete", "giantnetes/metadata/issuances/{id}/workers-1", None)
 CLAIM = ("post", "giantnetes/data/claims/network/127.64.0.0-24", {"data": {"owner": "x"}})
+ENROL = ("post", "giantnetes/data/hypervisors/default/new", {"data": {"mark": "open"}})
+READ_HYPERVISOR = ("get", "giantnetes/data/hypervisors/default/h1", None)
+LIST_HYPERVISORS = ("list", "giantnetes/metadata/hypervisors/default", None)
+PLACE: Request = ("post", "giantnetes/data/placements/{id}", {"data": {"machines": {}}})
+READ_PLACES = ("get", "giantnetes/data/placements/{id}", None)
+OF_THE_REGISTRY = [PIN, READ_PIN, CLAIM, ENROL, READ_HYPERVISOR, LIST_HYPERVISORS, PLACE, READ_PLACES]
 
 OF_OTHERS: dict[Task, list[Request]] = {
-    Task.MOUNT_ADMIN: [SIGN, READ_KEY, WRITE_KEY, RECORD, PIN, READ_PIN, CLAIM],
+    Task.MOUNT_ADMIN: [SIGN, READ_KEY, WRITE_KEY, RECORD, *OF_THE_REGISTRY],
     Task.SIGNER: [
         WRITE_ROLE,
         DELETE_ROLE,
@@ -44,9 +50,7 @@ OF_OTHERS: dict[Task, list[Request]] = {
         MOUNT,
         UNMOUNT,
         LIST_MOUNTS,
-        PIN,
-        READ_PIN,
-        CLAIM,
+        *OF_THE_REGISTRY,
     ],
     Task.SEALER: [
         SIGN,
@@ -58,9 +62,7 @@ OF_OTHERS: dict[Task, list[Request]] = {
         MOUNT,
         UNMOUNT,
         LIST_MOUNTS,
-        PIN,
-        READ_PIN,
-        CLAIM,
+        *OF_THE_REGISTRY,
     ],
     Task.REGISTRY: [
         SIGN,
@@ -104,6 +106,12 @@ OF_NOBODY: list[Request] = [
     ("post", "giantnetes/destroy/secrets/{id}/encryption", {"versions": [1]}),
     ("delete", "giantnetes/metadata/clusters/default/demo", None),
     ("delete", "giantnetes/metadata/claims/network/127.64.0.0-24", None),
+    ("delete", "giantnetes/metadata/hypervisors/default/h1", None),
+    ("delete", "giantnetes/data/hypervisors/default/h1", None),
+    ("post", "giantnetes/destroy/hypervisors/default/h1", {"versions": [1]}),
+    ("delete", "giantnetes/metadata/placements/{id}", None),
+    ("delete", "giantnetes/data/placements/{id}", None),
+    ("post", "giantnetes/destroy/placements/{id}", {"versions": [1]}),
     ("get", "sys/policies/acl/signer", None),
     ("post", "sys/policies/acl/signer", {"policy": 'path "*" { capabilities = ["sudo"] }'}),
     ("get", "auth/approle/role/signer/role-id", None),
