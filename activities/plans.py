@@ -35,9 +35,9 @@ class Planner:
         A deletion looks nothing up: a cluster must be deletable when its release file is gone or a file broken.
         """
         if request.ends:
-            return plan_delete(undoing=not request.deleting)
+            return plan_delete(request.spec.provider, undoing=not request.deleting)
         if request.replace:
-            return plan_replace(request.spec, request.replace)
+            return plan_replace(request.spec, request.replace, lost=request.lost)
         registered = self._registered(request.namespace, request.name)
         return decide(request, load_releases(), read_model(self._quotas, Quotas), registered)
 

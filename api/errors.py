@@ -21,6 +21,7 @@ class ErrorCode(StrEnum):
     VAULT_DENIED = "VaultDenied"
     PROVIDER_UNAVAILABLE = "ProviderUnavailable"
     HYPERVISOR_REFUSED = "HypervisorRefused"
+    WORKER_MISSING = "WorkerMissing"
     MACHINE_FAILED = "MachineFailed"
     MACHINE_NOT_READY = "MachineNotReady"
     VOLUME_LOST = "VolumeLost"
@@ -85,6 +86,11 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
         "provider", "look at the provider's process and log; the step goes on by itself", retryable=True
     ),
     ErrorCode.HYPERVISOR_REFUSED: ErrorInfo("operator", "do what is named, then ask again", retryable=False),
+    ErrorCode.WORKER_MISSING: ErrorInfo(
+        "operator",
+        "start a worker for the queue, or another one if all are busy; the step goes on by itself",
+        retryable=True,
+    ),
     ErrorCode.MACHINE_FAILED: ErrorInfo("ours", "read the machine's log: g8s logs NAME MACHINE", retryable=True),
     ErrorCode.MACHINE_NOT_READY: ErrorInfo(
         "provider", "wait, or read the log: g8s logs NAME MACHINE", retryable=True

@@ -37,6 +37,11 @@ def control_planes_are_nodes(provider: str) -> bool:
     return provider == "libvirt"
 
 
+def has_hypervisors(provider: str) -> bool:
+    """Say whether machines of a provider are placed on hypervisors, each with a worker of its own."""
+    return provider == "libvirt"
+
+
 def slot_name(number: int) -> str:
     """Return the name of a control plane slot, numbered from 1, and of the machine that fills it."""
     return f"control-plane-{number}"

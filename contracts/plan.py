@@ -35,6 +35,10 @@ class StepKind(StrEnum):
     REMOVE_MACHINE = "remove-machine"
     REJOIN = "rejoin"
     UNCORDON = "uncordon"
+    LOCATE = "locate"
+    PLACE = "place"
+    NETWORK = "network"
+    VACATE = "vacate"
 
 
 class Step(WireModel):
@@ -68,7 +72,7 @@ class Plan(WireModel):
 class PlanRequest(WireModel):
     """Asks what to do about a cluster. ``deleting`` asks for its end, whatever the spec says.
 
-    ``replace`` names a machine that is to be replaced.
+    ``replace`` names a machine that is to be replaced; ``lost`` says that it has gone with its hypervisor.
 
     ``undoing`` asks for the end of a create that was given up, which spares a cluster that was complete before.
     """
@@ -80,6 +84,7 @@ class PlanRequest(WireModel):
     deleting: bool = False
     undoing: bool = False
     replace: str = ""
+    lost: bool = False
 
     @property
     def ends(self) -> bool:

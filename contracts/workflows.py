@@ -68,6 +68,7 @@ class Carried(WireModel):
     cancel: bool = False
     cancelled_from_outside: bool = False
     replace: list[str] = Field(default_factory=list)
+    lost: list[str] = Field(default_factory=list)
     unwell: list[Unwell] = Field(default_factory=list)
     next_look: datetime | None = None
 
@@ -103,6 +104,13 @@ class ReplaceMachineRequest(Reason):
     """Input of the update ``replace_machine``: the machine's name, as `kubectl get nodes` shows it."""
 
     machine: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+
+
+class MoveMachine(WireModel):
+    """Signal ``move_machine``, of a hypervisor: it is evacuated or, when the machine is ``lost``, dead."""
+
+    machine: str
+    lost: bool = False
 
 
 class KubeconfigRequest(ApiModel):

@@ -3,7 +3,14 @@
 from itertools import count
 
 from api.cluster import ClusterSpec, NodePool
-from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes, node_name, slot_name
+from contracts.machines import (
+    MachinePlan,
+    MachineRole,
+    control_planes_are_nodes,
+    has_hypervisors,
+    node_name,
+    slot_name,
+)
 from contracts.plan import Plan, Step, StepKind
 
 BALANCED_ENDPOINT_HOST = 10
@@ -68,6 +75,7 @@ def _steps(spec: ClusterSpec) -> list[Step]:
     joining += [_join(name, f"Wait for nodes of pool {name}") for name in pools]
     steps = [
         Step(name="claim", title="Claim id and addresses", kind=StepKind.CLAIM),
+        *(_placing() if has_hypervisors(spec.provider) else []),
         Step(name="authorities", title="Make certificate authorities", kind=StepKind.AUTHORITIES, needs=["claim"]),
         Step(
             name="secrets",
@@ -75,8 +83,8 @@ def _steps(spec: ClusterSpec) -> list[Step]:
             kind=StepKind.SECRETS,
             needs=["claim"],
         ),
-        _boot("control-plane", "Boot control plane machines"),
-        *(_boot(name, f"Boot nodes of pool {name}") for name in pools),
+        _boot("control-plane", "Boot control plane machines", spec),
+        *(_boot(name, f"Boot nodes of pool {name}", spec) for name in pools),
         Step(
             name="start-control-plane",
             title="Certify and start the control plane",
@@ -111,8 +119,16 @@ def _steps(spec: ClusterSpec) -> list[Step]:
     return steps
 
 
-def _boot(group: str, title: str) -> Step:
-    return Step(name=f"boot-{group}", title=title, kind=StepKind.BOOT, needs=["claim"], group=group)
+def _placing() -> list[Step]:
+    return [
+        Step(name="place", title="Choose hypervisors", kind=StepKind.PLACE, needs=["claim"]),
+        Step(name="network", title="Join hypervisors by a network", kind=StepKind.NETWORK, needs=["place"]),
+    ]
+
+
+def _boot(group: str, title: str, spec: ClusterSpec) -> Step:
+    needs = ["network"] if has_hypervisors(spec.provider) else ["claim"]
+    return Step(name=f"boot-{group}", title=title, kind=StepKind.BOOT, needs=needs, group=group)
 
 
 def _join(group: str, title: str) -> Step:

@@ -1,20 +1,23 @@
 """The plan of a delete: the one teardown path, also of a create that was given up."""
 
+from contracts.machines import has_hypervisors
 from contracts.plan import Plan, Step, StepKind
 
 
-def plan_delete(*, undoing: bool) -> Plan:
+def plan_delete(provider: str, *, undoing: bool) -> Plan:
     """Return the plan that removes whatever exists of a cluster, looks that it is gone, and forgets it.
 
     Keys go first, with the mark that a deletion has begun: whatever else is missing, a cluster without that mark
     can be adopted. Claims go last, so that nothing that could still be in use is given to another cluster.
     """
+    placed = has_hypervisors(provider)
     return Plan(
         operation="DeleteCluster",
         reason="the create was given up" if undoing else "the cluster is not wanted any more",
         spare_complete=undoing,
         steps=[
             Step(name="find", title="Find the cluster's id", kind=StepKind.FIND),
+            *([_LOCATE] if placed else []),
             Step(
                 name="secrets",
                 title="Remove service account and encryption keys",
@@ -25,7 +28,7 @@ def plan_delete(*, undoing: bool) -> Plan:
                 name="machines",
                 title="Remove machines and volumes",
                 kind=StepKind.REMOVE_MACHINES,
-                needs=["secrets"],
+                needs=["secrets", "locate"] if placed else ["secrets"],
             ),
             Step(
                 name="authorities",
@@ -39,6 +42,16 @@ def plan_delete(*, undoing: bool) -> Plan:
                 kind=StepKind.PROVE_GONE,
                 needs=["machines", "authorities"],
             ),
-            Step(name="release", title="Release claims and forget", kind=StepKind.RELEASE, needs=["gone"]),
+            *([_VACATE] if placed else []),
+            Step(
+                name="release",
+                title="Release claims and forget",
+                kind=StepKind.RELEASE,
+                needs=["vacate" if placed else "gone"],
+            ),
         ],
     )
+
+
+_LOCATE = Step(name="locate", title="Find its hypervisors", kind=StepKind.LOCATE, needs=["find"])
+_VACATE = Step(name="vacate", title="Give back room on hypervisors", kind=StepKind.VACATE, needs=["gone"])

@@ -29,6 +29,10 @@ def decide_repair(request: RepairRequest) -> RepairDecision:
     now = request.now
     known = {entry.name: entry for entry in request.unwell}
     entries = {seen.name: entry for seen in request.observed if (entry := _entry(seen, known.get(seen.name), now))}
+    # What could not be looked at now is remembered as it was.
+    entries |= {
+        name: entry for name, entry in known.items() if name not in {seen.name for seen in request.observed}
+    }
     ill = [seen for seen in request.observed if not seen.well]
     plan = None
     spread = len(ill) > max(1, len(request.observed) * MOST_REPLACED)

@@ -6,7 +6,7 @@ from typing import Literal
 from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from contracts.errors import StepError
-from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
+from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes, has_hypervisors
 from contracts.plan import Plan, Step, StepKind
 from planning.create import machine_groups
 
@@ -21,33 +21,41 @@ DRAIN_TRIES = 8
 PATIENT_TRIES = 20
 """An hour or so: a step that waits for what this operation can't mend must end, so that the next one can."""
 
+_PLACING = (
+    ("place", "Choose its hypervisor", StepKind.PLACE, PATIENT_TRIES),
+    ("network", "Join that to the cluster's network", StepKind.NETWORK, PATIENT_TRIES),
+)
+
 Operation = Literal["ReplaceMachine", "RepairMachine"]
 
 
-def plan_replace(spec: ClusterSpec, name: str, operation: Operation = "ReplaceMachine") -> Plan:
+def plan_replace(
+    spec: ClusterSpec, name: str, operation: Operation = "ReplaceMachine", *, lost: bool = False
+) -> Plan:
     """Return the plan that puts a new machine on an old one's name, address and, for a slot, volume.
 
     The old one's pods are moved first, but for a repair: what is broken moves none. It stays while Vault can't
-    give the new one its certificates; it is destroyed, and seen destroyed, before the new one is made.
+    give the new one its certificates; it is destroyed, and seen destroyed, before the new one is made. A machine
+    that is ``lost`` went with its hypervisor, and is repaired.
     Raises ``StepError`` with InvalidSpec for a name that isn't there.
     """
     machine = _machine(spec, name)
+    operation = "RepairMachine" if lost else operation
+    placed = has_hypervisors(spec.provider)
     drains = operation == "ReplaceMachine" and _is_node(spec, machine)
-    steps = [
-        *([_step("drain", f"Move pods away from node {name}", StepKind.DRAIN, "", DRAIN_TRIES)] if drains else []),
-        _step(
-            "authorities",
-            "See that certificates can be issued",
-            StepKind.AUTHORITIES,
-            "drain" if drains else "",
-            PATIENT_TRIES,
-        ),
-        _step("remove", f"Fence and remove machine {name}", StepKind.REMOVE_MACHINE, "authorities", PATIENT_TRIES),
-        _step("boot", "Boot the new machine", StepKind.BOOT, "remove", BOOT_TRIES),
-        _step("start", "Certify and start it", StepKind.CERTIFY, "boot", PATIENT_TRIES),
-        *_return(spec, machine, PATIENT_TRIES),
-    ]
+    steps = _chain(
+        [
+            *([("locate", "Find its hypervisor", StepKind.LOCATE, PATIENT_TRIES)] if placed else []),
+            *([("drain", f"Move pods away from node {name}", StepKind.DRAIN, DRAIN_TRIES)] if drains else []),
+            ("authorities", "See that certificates can be issued", StepKind.AUTHORITIES, PATIENT_TRIES),
+            ("remove", f"Fence and remove machine {name}", StepKind.REMOVE_MACHINE, PATIENT_TRIES),
+            *(_PLACING if placed else []),
+            ("boot", "Boot the new machine", StepKind.BOOT, BOOT_TRIES),
+            ("start", "Certify and start it", StepKind.CERTIFY, PATIENT_TRIES),
+        ]
+    )
     reason = "somebody asked for it" if operation == "ReplaceMachine" else "a restart does not help, or it is gone"
+    steps = [*steps, *_return(spec, machine, PATIENT_TRIES)]
     return _plan(operation, f"replace {name}: {reason}", spec, machine, steps)
 
 
@@ -57,12 +65,16 @@ def plan_restart(spec: ClusterSpec, name: str) -> Plan:
     It fails soon when that doesn't help. Raises ``StepError`` with InvalidSpec for a name that isn't there.
     """
     machine = _machine(spec, name)
-    steps = [
-        _step("fence", f"Switch machine {name} off", StepKind.FENCE, "", PATIENT_TRIES),
-        _step("boot", "Boot it", StepKind.BOOT, "fence", BOOT_TRIES),
-        _step("start", "Certify and start it", StepKind.CERTIFY, "boot", RETURN_TRIES),
-        *_return(spec, machine, RETURN_TRIES),
-    ]
+    placed = has_hypervisors(spec.provider)
+    steps = _chain(
+        [
+            *([("locate", "Find its hypervisor", StepKind.LOCATE, PATIENT_TRIES)] if placed else []),
+            ("fence", f"Switch machine {name} off", StepKind.FENCE, PATIENT_TRIES),
+            ("boot", "Boot it", StepKind.BOOT, BOOT_TRIES),
+            ("start", "Certify and start it", StepKind.CERTIFY, RETURN_TRIES),
+        ]
+    )
+    steps = [*steps, *_return(spec, machine, RETURN_TRIES)]
     return _plan("RepairMachine", f"restart {name}: it is not well", spec, machine, steps)
 
 
@@ -92,6 +104,15 @@ def _return(spec: ClusterSpec, machine: MachinePlan, tries: int) -> Iterator[Ste
     if _is_node(spec, machine):
         yield _step("join", "Wait for its node", StepKind.REJOIN, before, tries)
         yield _step("uncordon", "Let pods onto the node", StepKind.UNCORDON, "join", tries)
+
+
+def _chain(steps: list[tuple[str, str, StepKind, int]]) -> list[Step]:
+    """Return steps of which each needs the one before: name, title, kind and tries of each."""
+    before = ["", *(name for name, *_ in steps)]
+    return [
+        _step(name, title, kind, need, tries)
+        for (name, title, kind, tries), need in zip(steps, before, strict=False)
+    ]
 
 
 def _step(name: str, title: str, kind: StepKind, needs: str, tries: int) -> Step:

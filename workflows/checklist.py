@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from api.status import ClusterStatus, OperationStatus, StepState, StepStatus
+from contracts.hypervisors import HypervisorStatus
 
 _BOXES = {StepState.DONE: "[x]"}
 _WORDS = {StepState.RUNNING: ", *running*", StepState.FAILED: ", **failed**"}
@@ -31,6 +32,21 @@ def operation_details(operation: OperationStatus) -> str:
     if operation.last_error:
         lines.append(f"\n**{operation.last_error.code}**: {operation.last_error.message}")
         lines.append(f"Next: {operation.last_error.hint}")
+    return "\n".join(lines)
+
+
+def hypervisor_details(status: HypervisorStatus) -> str:
+    """Return a hypervisor's details: what it has, what is on it, and what it owes."""
+    evacuating = ", being evacuated" if status.evacuating else ""
+    lines = [f"**{status.phase}**{evacuating} hypervisor `{status.name}` of site `{status.site}`"]
+    if status.waiting_on:
+        lines.append(f"Waiting on: {status.waiting_on}")
+    if status.record:
+        facts, machines = status.record.facts, status.record.machines
+        has = facts.capacity
+        lines.append(f"{facts.kind}, {has.cpus} cores, {has.memory_mib} MiB of memory, {has.disk_mib} MiB of disk")
+        lines += [f"- `{one.namespace}/{one.name}` {one.machine}" for one in machines]
+        lines += [f"- to be removed: {debt.cluster_id} {debt.machine}" for debt in status.record.unswept]
     return "\n".join(lines)
 
 

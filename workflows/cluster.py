@@ -10,14 +10,12 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+from temporalio.exceptions import ApplicationError, ChildWorkflowError
 
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationStatus, Phase, StepState
-from contracts import activities as names
-from contracts import queues
+from contracts.machines import machine_names
 from contracts.plan import Plan
-from contracts.vault import UserCertificate, UserCertificateRequest
 from contracts.workflows import (
     CLUSTER,
     CLUSTER_CREATED,
@@ -29,7 +27,7 @@ from contracts.workflows import (
     Accepted,
     ApplyRequest,
     ClusterInput,
-    KubeconfigRequest,
+    MoveMachine,
     OperationInput,
     OperationResult,
     Reason,
@@ -38,15 +36,16 @@ from contracts.workflows import (
     workflow_id,
 )
 from workflows import policies
+from workflows.access import Access
 from workflows.checklist import cluster_details
 from workflows.children import Child
 from workflows.deciding import Deciding, GivenUpError
-from workflows.entity import Entity, new_entity, refusal
+from workflows.entity import new_entity, refusal
 from workflows.failures import error_status, is_cancelled
 
 
 @workflow.defn(name=CLUSTER)
-class ClusterWorkflow:
+class ClusterWorkflow(Access):
     """One cluster, from its first wish to its end."""
 
     @workflow.init
@@ -59,7 +58,7 @@ class ClusterWorkflow:
             raise refusal(ErrorCode.INVALID_SPEC, "input: none was given; it is a Cluster, see deploy/examples")
         uid = start.metadata.uid or str(workflow.uuid4())
         proposed = proposed_id(start.metadata.namespace, start.metadata.name, uid)
-        self._entity: Entity = new_entity(start, proposed, workflow.now())
+        self._entity = new_entity(start, proposed, workflow.now())
         self._deciding = Deciding(self._entity, self._show, self._continue_as_new)
         self._child: Child | None = None
         self._start = start
@@ -141,7 +140,7 @@ class ClusterWorkflow:
     async def _replace(self, machine: str) -> None:
         self._enter(Phase.REPAIRING)
         try:
-            plan = await self._deciding.plan(replace=machine)
+            plan = await self._deciding.plan(replace=machine, lost=machine in self._entity.wishes.lost)
         except GivenUpError:
             return
         except ApplicationError as error:
@@ -150,6 +149,7 @@ class ClusterWorkflow:
             return
         finally:
             self._entity.wishes.replace.pop(0)
+            self._entity.wishes.lost = [name for name in self._entity.wishes.lost if name != machine]
         await self._mend(plan)
 
     async def _mend(self, plan: Plan) -> None:
@@ -157,7 +157,9 @@ class ClusterWorkflow:
         self._enter(Phase.REPAIRING)
         result = await self._operate(plan)
         self._entity.next_look = workflow.now() + policies.LOOK_AGAIN
-        if not result:
+        if result:
+            self._entity.context = result.context
+        else:
             # The next one of several could be the slot that too much depends on while this one is not back.
             self._entity.wishes.replace.clear()
         self._enter(Phase.RUNNING if result else Phase.DEGRADED)
@@ -279,6 +281,17 @@ class ClusterWorkflow:
         self._entity.operation = operation
         self._show()
 
+    @workflow.signal
+    def move_machine(self, request: MoveMachine) -> None:
+        """Record that a machine must leave its hypervisor. Not for people: they tell the hypervisor."""
+        entity = self._entity
+        if not entity.created or entity.wishes.delete or request.machine not in machine_names(entity.context.spec):
+            return
+        if request.machine not in entity.wishes.replace:
+            entity.wishes.replace.append(request.machine)
+        if request.lost and request.machine not in entity.wishes.lost:
+            entity.wishes.lost.append(request.machine)
+
     @workflow.query(description="What the cluster is, does and waits for.")
     def status(self) -> ClusterStatus:
         """Return the status; needs a worker, as every query does."""
@@ -366,36 +379,3 @@ class ClusterWorkflow:
             raise refusal(ErrorCode.CLUSTER_DELETED, "a delete can't be cancelled")
         if self._entity.created and self._child is None:
             raise refusal(ErrorCode.CLUSTER_COMPLETE, "no operation is under way; use delete to delete it")
-
-    @workflow.update(description="Sign a client certificate: {request, user, groups, ttlSeconds, breakGlass}.")
-    async def kubeconfig(self, request: KubeconfigRequest) -> UserCertificate:
-        """Have a certificate signed for a named person, for an hour or less."""
-        context = self._entity.context
-        try:
-            certificate: UserCertificate = await workflow.execute_activity(
-                names.SIGN_USER_CERTIFICATE,
-                UserCertificateRequest(cluster=context, **request.model_dump()),
-                result_type=UserCertificate,
-                task_queue=queues.vault(context.spec.site),
-                start_to_close_timeout=policies.start_to_close(names.SIGN_USER_CERTIFICATE),
-                schedule_to_close_timeout=timedelta(seconds=30),
-                summary=f"certificate for {request.user}",
-            )
-        except ActivityError as error:
-            described = error_status(error)
-            raise refusal(ErrorCode(described.code), f"{described.message}; {described.hint}") from error
-        return certificate
-
-    @kubeconfig.validator
-    def check_kubeconfig(self, request: KubeconfigRequest) -> None:
-        """Refuse before the cluster lives, and privileged groups without the word for it."""
-        if not self._entity.created or self._entity.wishes.delete:
-            raise refusal(
-                ErrorCode.API_NOT_READY, f"the cluster is {self._entity.phase}, there is no API to log in to"
-            )
-        privileged = [group for group in request.groups if group.startswith(("system:", "giantnetes:"))]
-        if privileged and not request.break_glass:
-            raise refusal(
-                ErrorCode.INVALID_SPEC,
-                f"groups {', '.join(privileged)} are privileged: ask with breakGlass, which is recorded",
-            )

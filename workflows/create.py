@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from temporalio import workflow
 
 from contracts import activities as names
+from contracts import queues
 from contracts.machines import EndpointRequest
 from contracts.plan import Step, StepKind
 from contracts.vault import ClaimRequest, Claims
@@ -28,6 +29,8 @@ class CreateClusterWorkflow(MachineSteps):
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {
             StepKind.CLAIM: self._claim,
+            StepKind.PLACE: self._place,
+            StepKind.NETWORK: self._network,
             StepKind.AUTHORITIES: self._authorities,
             StepKind.SECRETS: self._secrets,
             StepKind.ENDPOINT: self._endpoint,
@@ -61,4 +64,5 @@ class CreateClusterWorkflow(MachineSteps):
 
     async def _endpoint(self, step: Step) -> None:
         request = EndpointRequest(cluster=self._cluster, slots=self._plan.groups[CONTROL_PLANE])
-        await self._operation.call(step, names.ENSURE_ENDPOINT, self._provider, request, type(None))
+        provider = queues.provider(self._cluster.spec.site, self._cluster.spec.provider)
+        await self._operation.call(step, names.ENSURE_ENDPOINT, provider, request, type(None))

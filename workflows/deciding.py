@@ -1,5 +1,6 @@
 """The activities by which a ``Cluster`` finds out what to do: planning, and looking at its machines."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -12,7 +13,7 @@ from api.errors import ErrorCode
 from api.status import ErrorStatus, Phase
 from contracts import activities as names
 from contracts import queues
-from contracts.machines import MachineObservations, MachinesReference, machine_names
+from contracts.machines import MachineObservation, MachineObservations, MachinesReference, machine_names
 from contracts.plan import Plan, PlanRequest
 from contracts.repair import RepairDecision, RepairRequest
 from workflows import policies
@@ -20,6 +21,8 @@ from workflows.entity import Entity, refusal
 from workflows.failures import error_status
 
 Result = TypeVar("Result")
+
+SOON = policies.LOOK_QUEUE_TIMEOUT
 
 
 class GivenUpError(Exception):
@@ -34,8 +37,11 @@ class Deciding:
         self._entity = entity
         self._show = show
         self._renew = renew
+        self._unseen: list[str] = []
 
-    async def plan(self, *, deleting: bool = False, undoing: bool = False, replace: str = "") -> Plan:
+    async def plan(
+        self, *, deleting: bool = False, undoing: bool = False, replace: str = "", lost: bool = False
+    ) -> Plan:
         """Return the plan of what is wanted, however often that has to be tried.
 
         Raises ``ApplicationError`` with the reason when there can be none, and ``GivenUpError`` when the cluster
@@ -50,6 +56,7 @@ class Deciding:
             deleting=deleting,
             undoing=undoing,
             replace=replace,
+            lost=lost,
         )
         planning = queues.planning(context.spec.site)
         attempt = 0
@@ -78,11 +85,11 @@ class Deciding:
         except ActivityError as error:
             self.waits_on(error_status(error))
             return None
-        if decision.message:
+        if decision.message or self._unseen:
             entity.next_look = workflow.now() + policies.LOOK_AGAIN
         entity.unwell = decision.unwell
-        entity.waiting_on = decision.message
-        entity.phase = Phase.DEGRADED if decision.message else Phase.RUNNING
+        entity.waiting_on = "; ".join(text for text in (decision.message, *self._unseen) if text)
+        entity.phase = Phase.DEGRADED if entity.waiting_on else Phase.RUNNING
         self._show()
         return decision.plan
 
@@ -93,25 +100,50 @@ class Deciding:
 
     async def _decide_repair(self, *, at_once: bool) -> RepairDecision:
         context, wishes = self._entity.context, self._entity.wishes
-        site, soon = context.spec.site, policies.LOOK_QUEUE_TIMEOUT
-        provider = queues.provider(site, context.spec.provider)
-        machines = MachinesReference(cluster_id=context.cluster_id, names=machine_names(context.spec))
-        seen = await _ask(
-            names.OBSERVE_MACHINES, provider, machines, MachineObservations, "look at machines", taken_within=soon
-        )
-        if not self._entity.unwell and all(item.well for item in seen.items):
+        seen = await self._observe()
+        if not self._entity.unwell and all(item.well for item in seen):
             return RepairDecision()
         request = RepairRequest(
             now=workflow.now(),
             spec=context.spec,
-            observed=seen.items,
+            observed=seen,
             unwell=self._entity.unwell,
             at_once=at_once,
             only_look=wishes.paused or wishes.cancel or wishes.delete,
         )
-        planning = queues.planning(site)
+        planning = queues.planning(context.spec.site)
         return await _ask(
-            names.PLAN_REPAIR, planning, request, RepairDecision, "decide on a repair", taken_within=soon
+            names.PLAN_REPAIR, planning, request, RepairDecision, "decide on a repair", taken_within=SOON
+        )
+
+    async def _observe(self) -> list[MachineObservation]:
+        """Look at machines, on all hypervisors at once: one that is silent hides none of the others.
+
+        Raises ``ActivityError`` when nothing can be seen.
+        """
+        looks: dict[str, list[str]] = {}
+        for name in machine_names(self._entity.context.spec):
+            looks.setdefault(queues.machine(self._entity.context, name), []).append(name)
+        ended = await asyncio.gather(
+            *(self._observe_some(queue, machines) for queue, machines in looks.items()), return_exceptions=True
+        )
+        broken = [result for result in ended if isinstance(result, BaseException)]
+        silent = [error for error in broken if isinstance(error, ActivityError)]
+        for error in broken:
+            if not isinstance(error, ActivityError) or len(silent) == len(ended):
+                raise error
+        self._unseen = [
+            error_status(result, queue).message
+            for queue, result in zip(looks, ended, strict=True)
+            if isinstance(result, ActivityError)
+        ]
+        seen = [result for result in ended if not isinstance(result, BaseException)]
+        return [item for some in seen for item in some.items]
+
+    async def _observe_some(self, queue: str, machines: list[str]) -> MachineObservations:
+        reference = MachinesReference(cluster_id=self._entity.context.cluster_id, names=machines)
+        return await _ask(
+            names.OBSERVE_MACHINES, queue, reference, MachineObservations, "look at machines", taken_within=SOON
         )
 
     async def _wait_to_plan_again(self, attempt: int, *, ends: bool) -> None:

@@ -1,27 +1,44 @@
 """DeleteCluster: the one teardown path, on whatever exists of a cluster."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from api.errors import ERRORS, ErrorCode
 from api.status import ErrorStatus
 from contracts import activities as names
 from contracts import queues
-from contracts.machines import ClusterReference, Leftover, Leftovers
+from contracts.context import Placements
+from contracts.hypervisors import Vacated, VacateRequest
+from contracts.machines import ClusterReference, Leftover, Leftovers, has_hypervisors
 from contracts.plan import Step, StepKind
 from contracts.vault import ClaimRequest, Claims, VaultCleanup
 from contracts.workflows import DELETE_CLUSTER, OperationInput, OperationResult
 from workflows import policies
+from workflows.failures import error_status
+from workflows.operation import all_of
 from workflows.steered import Steered
 
+Result = TypeVar("Result")
+
 LOOKS = 2
+
+UNANSWERED = {ErrorCode.WORKER_MISSING: 1, ErrorCode.PROVIDER_UNAVAILABLE: 8}
+"""After how many failures a hypervisor is taken for silent: either is two minutes."""
 
 
 @workflow.defn(name=DELETE_CLUSTER)
 class DeleteClusterWorkflow(Steered):
     """One delete, also the compensation of a create that was given up."""
+
+    @workflow.init
+    def __init__(self, start: OperationInput | None = None) -> None:
+        """Take the plan."""
+        super().__init__(start)
+        self._silent: set[str] = set()
+        self._owing: list[str] = []
 
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:
@@ -33,11 +50,13 @@ class DeleteClusterWorkflow(Steered):
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {
             StepKind.FIND: self._find,
+            StepKind.LOCATE: self._locate,
             StepKind.REMOVE_MACHINES: self._remove_machines,
             StepKind.REMOVE_AUTHORITIES: self._vault_step(names.DELETE_AUTHORITIES),
             StepKind.REMOVE_SECRETS: self._vault_step(names.DELETE_SECRETS),
             StepKind.PROVE_GONE: self._prove_gone,
-            StepKind.RELEASE: self._vault_step(names.RELEASE_CLAIMS),
+            StepKind.VACATE: self._vacate,
+            StepKind.RELEASE: self._release,
         }
 
     async def _find(self, step: Step) -> None:
@@ -50,8 +69,53 @@ class DeleteClusterWorkflow(Steered):
             raise ApplicationError(message, type=ErrorCode.CLUSTER_COMPLETE, non_retryable=True)
         self._cluster = self._cluster.model_copy(update={"cluster_id": found.cluster_id})
 
+    async def _locate(self, step: Step) -> None:
+        """Find the cluster's hypervisors. What was on a dead one is removed when it comes back."""
+        found = await self._operation.call(step, names.FIND_PLACEMENTS, self._vault, self._cluster, Placements)
+        self._cluster = self._cluster.model_copy(update={"placements": found})
+        self._silent = {name for name, host in found.hosts.items() if host.dead}
+
     async def _remove_machines(self, step: Step) -> None:
-        await self._operation.call(step, names.DELETE_MACHINES, self._provider, self._reference, type(None))
+        await self._ask_all(step, names.DELETE_MACHINES, type(None))
+
+    async def _ask_all(self, step: Step, activity: str, result_type: type[Result]) -> list[Result]:
+        """Run an activity about all machines of the cluster, on each hypervisor that is not known to be silent."""
+        spec = self._cluster.spec
+        if not has_hypervisors(spec.provider):
+            queue = queues.provider(spec.site, spec.provider)
+            return [await self._operation.call(step, activity, queue, self._reference, result_type)]
+        hosts = sorted({*self._cluster.placements.hosts} - self._silent)
+        answers = await all_of(*(self._ask(step, activity, host, result_type) for host in hosts))
+        return [answer for answer in answers if answer is not None]
+
+    async def _ask(self, step: Step, activity: str, host: str, result_type: type[Result]) -> Result | None:
+        """Ask one hypervisor; None when it is silent.
+
+        It is passed over from then on, and owes the removal: a deletion doesn't wait for ever.
+        """
+        queue = queues.hypervisor(self._cluster.spec.site, host)
+        try:
+            return await self._operation.call(
+                step, activity, queue, self._reference, result_type, summary=host, given_up=_is_silent
+            )
+        except ActivityError as error:
+            if error_status(error).code not in UNANSWERED:
+                raise
+            workflow.logger.warning("a hypervisor is silent", extra={"hypervisor": host})
+            self._silent.add(host)
+            return None
+
+    async def _vacate(self, step: Step) -> None:
+        request = VacateRequest(
+            cluster=self._reference, site=self._cluster.spec.site, unswept=sorted(self._silent)
+        )
+        vacated = await self._operation.call(step, names.VACATE_HYPERVISORS, self._vault, request, Vacated)
+        self._owing = vacated.owing
+
+    async def _release(self, step: Step) -> None:
+        """Release what is claimed, but for the network while something on a silent hypervisor may use it."""
+        request = VaultCleanup(cluster=self._reference, keep_network=bool(self._owing))
+        await self._operation.call(step, names.RELEASE_CLAIMS, self._vault, request, type(None))
 
     def _vault_step(self, activity: str) -> Callable[[Step], Awaitable[None]]:
         async def run(step: Step) -> None:
@@ -74,14 +138,13 @@ class DeleteClusterWorkflow(Steered):
                 await workflow.sleep(policies.LOST_REQUEST, summary="let requests that got lost take effect")
 
     async def _look(self, step: Step) -> list[Leftover]:
-        machines = await self._operation.call(
-            step, names.LIST_MACHINE_LEFTOVERS, self._provider, self._reference, Leftovers
-        )
+        machines = await self._ask_all(step, names.LIST_MACHINE_LEFTOVERS, Leftovers)
         vault = await self._operation.call(
             step, names.LIST_VAULT_LEFTOVERS, self._vault, self._reference, Leftovers
         )
         claims = {"network", "registry"}  # released in the step after this one
-        return [item for item in (*machines.items, *vault.items) if item.kind not in claims]
+        found = [item for seen in (*machines, vault) for item in seen.items]
+        return [item for item in found if item.kind not in claims]
 
     async def _remove_again(self, step: Step) -> None:
         await self._remove_machines(step)
@@ -97,9 +160,9 @@ class DeleteClusterWorkflow(Steered):
     def _vault(self) -> str:
         return queues.vault(self._cluster.spec.site)
 
-    @property
-    def _provider(self) -> str:
-        return queues.provider(self._cluster.spec.site, self._cluster.spec.provider)
+
+def _is_silent(error: ErrorStatus, attempt: int) -> bool:
+    return attempt >= UNANSWERED.get(ErrorCode(error.code), attempt + 1)
 
 
 def _still_there(left: list[Leftover]) -> ErrorStatus:

@@ -26,6 +26,7 @@ class Wishes:
     retry: bool = False
     paused: bool = False
     replace: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def wanted(self) -> bool:
@@ -140,6 +141,7 @@ class Entity:
             cancel=self.wishes.cancel,
             cancelled_from_outside=self.wishes.cancelled_from_outside and not self.created,
             replace=self.wishes.replace,
+            lost=self.wishes.lost,
             unwell=self.unwell,
             next_look=self.next_look,
         )
@@ -185,6 +187,7 @@ def _restore(entity: Entity, carried: Carried) -> None:
         cancelled_from_outside=carried.cancelled_from_outside,
         paused=carried.paused,
         replace=list(carried.replace),
+        lost=list(carried.lost),
     )
     entity.unwell = list(carried.unwell)
     entity.next_look = carried.next_look

@@ -18,11 +18,14 @@ REFUSAL_LENGTH = 3000
 """A refusal is told once, and names every faulty field; other errors are told again with every attempt."""
 
 
-def error_status(error: BaseException) -> ErrorStatus:
-    """Describe the failure of an activity or a child workflow in one line, with what to do next."""
+def error_status(error: BaseException, queue: str = "") -> ErrorStatus:
+    """Describe the failure of an activity or a child workflow in one line, with what to do next.
+
+    ``queue`` is the task queue that an activity was asked on, if that is known.
+    """
     cause = error.cause if isinstance(error, ActivityError | ChildWorkflowError) else error
     if isinstance(cause, TemporalTimeoutError):
-        return _timeout(error, cause)
+        return _timeout(error, cause, queue)
     if isinstance(cause, ApplicationError):
         return _application(cause)
     if isinstance(cause, TerminatedError):
@@ -55,12 +58,15 @@ def _application(error: ApplicationError) -> ErrorStatus:
     )
 
 
-def _timeout(error: BaseException, cause: TemporalTimeoutError) -> ErrorStatus:
+def _timeout(error: BaseException, cause: TemporalTimeoutError, queue: str) -> ErrorStatus:
     activity = error.activity_type if isinstance(error, ActivityError) else "activity"
     if cause.type == TimeoutType.SCHEDULE_TO_START:
-        message = f"no worker took {activity} from its task queue"
-        hint = "start a worker for the queue, or another one if all are busy; the step goes on by itself"
-    elif cause.type == TimeoutType.HEARTBEAT:
+        message = (
+            f"no worker took {activity} from the task queue {queue}" if queue else f"no worker took {activity}"
+        )
+        code = ErrorCode.WORKER_MISSING
+        return ErrorStatus(code=code, message=message, retryable=True, hint=ERRORS[code].hint)
+    if cause.type == TimeoutType.HEARTBEAT:
         message = f"the worker went away during {activity}"
         hint = "the step goes on by itself when a worker is there"
     else:

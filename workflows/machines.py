@@ -6,7 +6,9 @@ from temporalio import workflow
 
 from contracts import activities as names
 from contracts import queues
+from contracts.context import Placements
 from contracts.guest import GuestReport, GuestRequest
+from contracts.hypervisors import NetworkRequest, PlaceRequest
 from contracts.machines import (
     SEALED,
     InstallRequest,
@@ -40,6 +42,7 @@ class MachineSteps(Steered):
         """Take the plan."""
         super().__init__(start)
         self._booted: dict[str, MachineRequests] = {}
+        self._before = self._cluster.placements
 
     async def _authorities(self, step: Step) -> None:
         await all_of(*(self._authority(step, authority) for authority in Authority))
@@ -50,13 +53,44 @@ class MachineSteps(Steered):
             step, names.ENSURE_AUTHORITY, self._vault, request, AuthorityFacts, summary=authority
         )
 
+    async def _locate(self, step: Step) -> None:
+        """Find where machines are now: hypervisors are evacuated, and die."""
+        placements = await self._operation.call(
+            step, names.FIND_PLACEMENTS, self._vault, self._cluster, Placements
+        )
+        self._cluster = self._cluster.model_copy(update={"placements": placements})
+
+    async def _place(self, step: Step) -> None:
+        """Choose hypervisors: for a group of machines that don't exist any more, or for all that are wanted."""
+        machines = (
+            self._machines(step) if step.group else [one for all_ in self._plan.groups.values() for one in all_]
+        )
+        request = PlaceRequest(cluster=self._cluster, machines=machines, moving=bool(step.group))
+        self._before = self._cluster.placements
+        placements = await self._operation.call(step, names.PLACE_MACHINES, self._vault, request, Placements)
+        self._cluster = self._cluster.model_copy(update={"placements": placements})
+
+    async def _network(self, step: Step) -> None:
+        """Join hypervisors to the cluster's network; those that have been joined know all others already."""
+        placed = self._cluster.placements
+        if step.group and placed.hosts == self._before.hosts:
+            asked = {placed.machines[machine.name] for machine in self._machines(step)}
+        else:
+            asked = {name for name, host in placed.hosts.items() if not host.dead}
+        await all_of(*(self._join(step, name) for name in sorted(asked)))
+
+    async def _join(self, step: Step, hypervisor: str) -> None:
+        request = NetworkRequest(cluster=self._cluster, hypervisor=hypervisor)
+        queue = queues.hypervisor(self._cluster.spec.site, hypervisor)
+        await self._operation.call(step, names.ENSURE_NETWORK, queue, request, type(None), summary=hypervisor)
+
     async def _boot(self, step: Step) -> None:
         await all_of(*(self._boot_machine(step, machine) for machine in self._machines(step)))
 
     async def _boot_machine(self, step: Step, machine: MachinePlan) -> None:
         request = MachineRequest(cluster=self._cluster, machine=machine, slots=self._plan.groups[CONTROL_PLANE])
         self._booted[machine.name] = await self._operation.call(
-            step, names.BOOT_MACHINE, self._provider, request, MachineRequests, summary=machine.name
+            step, names.BOOT_MACHINE, self._queue(machine.name), request, MachineRequests, summary=machine.name
         )
 
     async def _certify(self, step: Step) -> None:
@@ -68,7 +102,12 @@ class MachineSteps(Steered):
         files, sealed = await all_of(self._sign(step, machine, booted), self._seal(step, machine, booted))
         request = InstallRequest(cluster=self._cluster, machine=machine, files={**files, **sealed})
         await self._operation.call(
-            step, names.INSTALL_MACHINE, self._provider, request, MachineObservation, summary=machine.name
+            step,
+            names.INSTALL_MACHINE,
+            self._queue(machine.name),
+            request,
+            MachineObservation,
+            summary=machine.name,
         )
 
     async def _sign(self, step: Step, machine: MachinePlan, booted: MachineRequests) -> dict[str, str]:
@@ -115,6 +154,5 @@ class MachineSteps(Steered):
     def _kubernetes(self) -> str:
         return queues.kubernetes(self._cluster.spec.site, self._cluster.spec.provider)
 
-    @property
-    def _provider(self) -> str:
-        return queues.provider(self._cluster.spec.site, self._cluster.spec.provider)
+    def _queue(self, machine: str) -> str:
+        return queues.machine(self._cluster, machine)

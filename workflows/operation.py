@@ -109,11 +109,13 @@ class Operation:
         result_type: type[Result],
         *,
         summary: str = "",
+        given_up: Callable[[ErrorStatus, int], bool] = lambda _error, _attempt: False,
     ) -> Result:
         """Run one activity until it succeeds; failures are shown in the step's line.
 
-        ``summary`` tells attempts of one activity apart in the Web UI, such as a machine's name. Raises
-        ``ActivityError`` when the error is final, ``RenewalError`` when the step is to leave off.
+        ``summary`` tells attempts of one activity apart in the Web UI, such as a machine's name; ``given_up``
+        says of a failure, and how many there were, whether it is final. Raises ``ActivityError`` when the error
+        is final, ``RenewalError`` when the step is to leave off.
         """
         attempt = self._attempts.get(step.name, 1) - 1
         while True:
@@ -135,7 +137,12 @@ class Operation:
                     summary=f"{step.title}: {summary}" if summary else step.title,
                 )
             except ActivityError as error:
-                await self._failed(step, attempt, error)
+                described = error_status(error, queue)
+                if is_cancelled(error) or given_up(described, attempt):
+                    raise
+                if not described.retryable or 0 < step.max_attempts <= attempt:
+                    raise
+                await self.hold(step, attempt, described)
             else:
                 self._recovered(step)
                 return result
@@ -164,15 +171,6 @@ class Operation:
         else:
             status.state, status.finished_at = StepState.DONE, workflow.now()
         self._note()
-
-    async def _failed(self, step: Step, attempt: int, error: ActivityError) -> None:
-        """Wait for the next attempt, or raise when there is to be none."""
-        if is_cancelled(error):
-            raise error
-        described = error_status(error)
-        if not described.retryable or 0 < step.max_attempts <= attempt:
-            raise error
-        await self.hold(step, attempt, described)
 
     async def hold(self, step: Step, attempt: int, error: ErrorStatus) -> None:
         """Show that attempt ``attempt`` of a step failed, and wait until the next one is due or asked for."""

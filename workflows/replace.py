@@ -45,10 +45,13 @@ class _OneMachine(MachineSteps):
 
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {
+            StepKind.LOCATE: self._locate,
             StepKind.DRAIN: self._drain,
             StepKind.AUTHORITIES: self._authorities,
             StepKind.FENCE: self._machine(names.FENCE_MACHINE),
             StepKind.REMOVE_MACHINE: self._machine(names.DELETE_MACHINE),
+            StepKind.PLACE: self._place,
+            StepKind.NETWORK: self._network,
             StepKind.BOOT: self._boot,
             StepKind.CERTIFY: self._certify,
             StepKind.API: self._guest(names.AWAIT_API),
@@ -73,14 +76,18 @@ class _OneMachine(MachineSteps):
 
     def _machine(self, activity: str) -> Callable[[Step], Awaitable[None]]:
         async def run(step: Step) -> None:
-            reference = MachinesReference(
-                cluster_id=self._cluster.cluster_id, names=[machine.name for machine in self._machines(step)]
-            )
-            if workflow.patched("remove-what-was-seen"):
-                reference = await self._seen(step, reference)
-            await self._operation.call(step, activity, self._provider, reference, type(None))
+            for machine in self._machines(step):
+                if not self._cluster.placements.is_lost(machine.name):
+                    await self._power_off(step, activity, machine.name)
 
         return run
+
+    async def _power_off(self, step: Step, activity: str, machine: str) -> None:
+        """Fence or remove a machine. One whose hypervisor is dead, by an operator's word, is gone already."""
+        reference = MachinesReference(cluster_id=self._cluster.cluster_id, names=[machine])
+        if workflow.patched("remove-what-was-seen"):
+            reference = await self._seen(step, reference)
+        await self._operation.call(step, activity, self._queue(machine), reference, type(None))
 
     async def _seen(self, step: Step, reference: MachinesReference) -> MachinesReference:
         """Name the instances that there are now, so that an attempt that comes late harms none that follows.
@@ -88,7 +95,7 @@ class _OneMachine(MachineSteps):
         A machine that can't be told from others is meant as it is: one that hangs is to be fenced all the more.
         """
         seen = await self._operation.call(
-            step, names.OBSERVE_MACHINES, self._provider, reference, MachineObservations
+            step, names.OBSERVE_MACHINES, self._queue(reference.names[0]), reference, MachineObservations
         )
         known = {
             item.name: item.instance_id

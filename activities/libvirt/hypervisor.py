@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,11 +13,13 @@ import libvirt
 
 from activities.libvirt.errors import is_missing
 from activities.libvirt.places import searchable_folder
-from activities.libvirt.xml import network_xml, pool_xml, tag_of, volume_xml
+from activities.libvirt.xml import pool_xml, tag_of, volume_xml
 from api.errors import ErrorCode
 from contracts.errors import StepError
+from contracts.hypervisors import Resources
 
 POOL = "giantnetes"
+MIB = 1024 * 1024
 GONE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 T = TypeVar("T")
@@ -119,10 +120,10 @@ class Hypervisor:
         tags = (_tag(domain.XMLDesc) for domain in self.connection.listAllDomains())
         return [tag for tag in tags if tag]
 
-    def ensure_network(self, name: str, bridge: str, cluster_id: str, network: IPv4Network) -> None:
+    def ensure_network(self, name: str, xml: str) -> None:
         """Make a cluster's network unless it is there, now and whenever the hypervisor starts."""
         found = _found(lambda: self.connection.networkLookupByName(name))
-        made = found or self.connection.networkDefineXML(network_xml(name, bridge, cluster_id, network))
+        made = found or self.connection.networkDefineXML(xml)
         made.setAutostart(1)
         if not made.isActive():
             made.create()
@@ -151,6 +152,12 @@ class Hypervisor:
         """Remove a volume, if it is there."""
         if volume := _found(lambda: self._pool().storageVolLookupByName(name)):
             volume.delete()
+
+    def capacity(self) -> Resources:
+        """Return what the hypervisor has in all; of the disk what is free and what our volumes take."""
+        pool, host = self._pool(), self.connection.getInfo()
+        free, taken = pool.info()[3], sum(volume.info()[2] for volume in pool.listAllVolumes())
+        return Resources(cpus=host[2], memory_mib=host[1], disk_mib=(free + taken) // MIB)
 
     def volume_names(self) -> list[str]:
         """Return the names of all volumes of the pool."""

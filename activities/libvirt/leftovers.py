@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from activities.libvirt.hypervisor import Hypervisor
+from activities.libvirt.networks import Networks
 from activities.libvirt.places import ETCD, Places, owner_of
 from contracts.machines import Leftover
 
 
-def find_leftovers(places: Places, hypervisor: Hypervisor, cluster_id: str) -> list[Leftover]:
+def find_leftovers(places: Places, hypervisor: Hypervisor, networks: Networks, cluster_id: str) -> list[Leftover]:
     """Return what exists of one cluster, or of all for an empty id.
 
     A volume that belongs to a machine is no item of its own while there is the machine.
@@ -22,7 +23,7 @@ def find_leftovers(places: Places, hypervisor: Hypervisor, cluster_id: str) -> l
             for owner, name, kind in volumes
             if _orphaned(owner, name, kind, machines)
         ),
-        *(("bridge", owner, places.bridge(owner)) for owner in hypervisor.networks()),
+        *networks.found(),
     ]
     return [
         Leftover(kind=kind, name=name, cluster_id=owner)

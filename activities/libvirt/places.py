@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from activities.libvirt.overlay import DEVICES
 from api.errors import ErrorCode
 from contracts.errors import StepError
 
@@ -24,6 +25,8 @@ class Places:
         self.machines = folder / "machines"
         self.volumes = folder / "volumes"
         self.images = folder / "images"
+        self.networks = folder / "networks"
+        self.networks_lock = folder / "locks" / ".networks"
 
     def machine(self, cluster_id: str, name: str) -> Path:
         """Return the folder of a machine: its document and its Ignition configuration."""
@@ -49,13 +52,25 @@ class Places:
         """Return the name of a machine's or slot's volume; ``owner_of`` reads it again."""
         return f"{self.domain(cluster_id, name)}.{kind}"
 
+    def network_document(self, cluster_id: str) -> Path:
+        """Return the file that says what this hypervisor's part of a cluster's network is."""
+        return self.networks / f"{checked(cluster_id)}.json"
+
     def network(self, cluster_id: str) -> str:
         """Return the name of a cluster's network."""
         return f"g8s.{checked(cluster_id)}"
 
     def bridge(self, cluster_id: str) -> str:
         """Return the name of a cluster's bridge: the kernel allows 15 characters (IFNAMSIZ)."""
-        return f"g8s{hashlib.sha256(checked(cluster_id).encode()).hexdigest()[:10]}"
+        return f"g8s{_digest(cluster_id)}"
+
+    def overlay(self, cluster_id: str) -> str:
+        """Return the name of the VXLAN device in a cluster's bridge."""
+        return f"{DEVICES}{_digest(cluster_id)}"
+
+
+def _digest(cluster_id: str) -> str:
+    return hashlib.sha256(checked(cluster_id).encode()).hexdigest()[:10]
 
 
 def owner_of(volume: str) -> tuple[str, str, str] | None:

@@ -17,10 +17,10 @@ from libvirt import virDomain
 
 from activities.libvirt.agent import Agent, AgentSilentError
 from activities.libvirt.errors import step_errors
-from activities.libvirt.firewall import ensure_firewall
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.images import ensure_images
 from activities.libvirt.leftovers import find_leftovers
+from activities.libvirt.networks import Networks, network_document
 from activities.libvirt.places import DOCUMENT, ETCD, IGNITION, SCRATCH, STATE, Places, checked, searchable_folder
 from activities.libvirt.units import UNITS_COMMAND, machine_state, read_units, service_states
 from activities.libvirt.xml import DomainSpec, Volume, domain_xml
@@ -50,7 +50,6 @@ from planning.releases import load_releases
 
 LOCK_SECONDS = 120.0
 PARALLEL = 8
-MTU = 1500
 NOT_FOUND = 127
 SIZES_MIB = {STATE: 2048, ETCD: 16384, SCRATCH: 65536}
 """What volumes may grow to; they begin at a few hundred KiB."""
@@ -61,7 +60,8 @@ class Settings:
     """How a hypervisor is used.
 
     ``folder`` is the provider's own, ``uri`` that of libvirt's daemon, ``kind`` ``kvm`` or ``qemu``;
-    ``nameservers`` are those of machines, ``management`` the networks (CIDRs) that machines may not reach.
+    ``nameservers`` are those of machines, ``management`` the networks (CIDRs) that machines may not reach;
+    ``address`` is where other hypervisors of the site reach this one, empty when there are none.
     """
 
     folder: Path
@@ -69,6 +69,7 @@ class Settings:
     kind: str = "kvm"
     nameservers: tuple[str, ...] = ()
     management: tuple[str, ...] = ()
+    address: str = ""
 
 
 class LibvirtProvider:
@@ -82,6 +83,7 @@ class LibvirtProvider:
         self._settings = settings
         self._places = Places(settings.folder)
         self._hypervisor = Hypervisor(settings.uri, self._places.volumes)
+        self._networks = Networks(self._places, self._hypervisor, settings.management)
         self._images = images
 
     def ensure_endpoint(self, cluster: ClusterContext, slots: list[MachinePlan]) -> None:
@@ -108,7 +110,7 @@ class LibvirtProvider:
             if document is None:
                 document = self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
             name = self._places.domain(cluster_id, machine.name)
-            self._ensure_network(cluster)
+            self._networks.ensure(cluster, cluster.placements.machines.get(machine.name, ""))
             uuid = document["instance_id"]
             self._hypervisor.ensure_domain(name, uuid, lambda: self._domain(cluster, machine, document))
             return MachineFacts(
@@ -179,7 +181,7 @@ class LibvirtProvider:
             for volume in self._hypervisor.volume_names():
                 if volume.startswith(f"{checked(cluster_id)}."):
                     self._hypervisor.remove_volume(volume)
-            self._hypervisor.remove_network(self._places.network(cluster_id))
+            self._networks.remove(cluster_id)
             _clear(self._places.machines / checked(cluster_id))
             if left := self.list_left(cluster_id):
                 listed = ", ".join(f"{item.kind} {item.name}" for item in left)
@@ -188,18 +190,18 @@ class LibvirtProvider:
     def list_left(self, cluster_id: str = "") -> list[Leftover]:
         """List machines, volumes and networks of one cluster, or of all."""
         with step_errors("looking for what is left"):
-            return find_leftovers(self._places, self._hypervisor, cluster_id)
+            return find_leftovers(self._places, self._hypervisor, self._networks, cluster_id)
 
     def _create(self, request: MachineRequest, folder: Path) -> dict[str, Any]:
         """Write down what the machine is; its document comes last, and makes it exist."""
         config, cluster = self._render(request), request.cluster
         identity = Identity(name=request.machine.name, instance_id=str(uuid4()))
-        network = IPv4Network(cluster.machine_network)
-        gateway = cluster.address(1)
+        network = network_document(cluster, cluster.placements.machines.get(request.machine.name, ""))
+        gateway, length = cluster.address(network.host), IPv4Network(cluster.machine_network).prefixlen
         nameservers = self._settings.nameservers or (
             gateway,
         )  # cluster DNS wants one to forward to, if only in vain
-        addresses = Addresses(config.address, network.prefixlen, gateway, MTU, nameservers)
+        addresses = Addresses(config.address, length, gateway, network.mtu, nameservers)
         document = {
             "instance_id": identity.instance_id,
             "address": config.address,
@@ -245,12 +247,6 @@ class LibvirtProvider:
     def _volume(self, cluster_id: str, name: str, disk: Disk) -> Volume:
         volume = self._places.volume(cluster_id, name, disk.serial)
         return Volume(self._hypervisor.ensure_volume(volume, SIZES_MIB[disk.serial]), disk.serial, disk.keep)
-
-    def _ensure_network(self, cluster: ClusterContext) -> None:
-        name, bridge = self._places.network(cluster.cluster_id), self._places.bridge(cluster.cluster_id)
-        network = IPv4Network(cluster.machine_network)
-        ensure_firewall(self._settings.management)
-        self._hypervisor.ensure_network(name, bridge, cluster.cluster_id, network)
 
     def _delete(self, cluster_id: str, name: str) -> None:
         for domain in self._domains(cluster_id, name):

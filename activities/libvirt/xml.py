@@ -128,18 +128,31 @@ def _disk(devices: Element, path: Path, serial: str, target: str, driver: dict[s
     return disk
 
 
-def network_xml(name: str, bridge: str, cluster_id: str, network: IPv4Network) -> str:
-    """Return the XML of a cluster's network: a bridge whose first address leads out.
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A cluster's network as libvirt sees it. The bridge has host number ``host`` of ``network``."""
+
+    name: str
+    bridge: str
+    cluster_id: str
+    network: IPv4Network
+    host: int = 1
+    mtu: int = 1500
+
+
+def network_xml(spec: NetworkSpec) -> str:
+    """Return the XML of a cluster's network: a bridge whose address leads out.
 
     Without DHCP and DNS: machines have fixed addresses, and nothing of the hypervisor answers on the bridge.
     """
     element = Element("network")
-    _texts(element, name=name)
-    _tag(element, cluster_id, "")
+    _texts(element, name=spec.name)
+    _tag(element, spec.cluster_id, "")
     SubElement(element, "forward", mode="nat")
-    SubElement(element, "bridge", name=bridge, stp="off", delay="0")
+    SubElement(element, "bridge", name=spec.bridge, stp="off", delay="0")
+    SubElement(element, "mtu", size=str(spec.mtu))
     SubElement(element, "dns", enable="no")
-    SubElement(element, "ip", address=str(network[1]), netmask=str(network.netmask))
+    SubElement(element, "ip", address=str(spec.network[spec.host]), netmask=str(spec.network.netmask))
     return ET.tostring(element, encoding="unicode")
 
 

@@ -110,6 +110,7 @@ def felix(scope: Scope) -> Service:
 def _plugins(scope: Scope) -> str:
     calico = {
         "type": "calico",
+        "mtu": scope.request.cluster.placements.mtu,
         "datastore_type": "kubernetes",
         "nodename": scope.request.machine.name,
         "ipam": {"type": "host-local", "subnet": "usePodCidr"},

@@ -25,7 +25,7 @@ from contracts.workflows import Accepted
 from planning.releases import load_releases
 from tests.contract.clusters import TestCluster
 from tests.contract.rooms import new_cluster
-from tests.libvirt.guests import hypervisor_worker
+from tests.libvirt.guests import enrol, hypervisor_worker
 from tests.libvirt.machines import MACHINES, NODES, SPEC
 from tests.libvirt.rooms import URI, LibvirtRoom, images, libvirt_room
 from tests.support.clusters import Handle, delete, start, status, until_created
@@ -91,6 +91,7 @@ def _boot_by_hand(ignition: Path) -> float:
 
 async def _cluster(places: Places) -> dict[str, float]:
     client = await connect()
+    await enrol(client)
     began = time.monotonic()
     handle = await start(client, "bench", **{**SPEC, "ingress": None})
     found = await until_created(client, handle)

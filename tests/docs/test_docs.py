@@ -33,6 +33,7 @@ from workers.worker.interceptors import HEARTBEAT_SECONDS
 from workers.worker.serving import HANDOVER, THREADS
 from workflows import policies
 from workflows.cluster import ClusterWorkflow
+from workflows.hypervisor import HypervisorWorkflow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -143,7 +144,8 @@ def test_temporal_has_command_and_flags(command: tuple[str, ...]) -> None:
     assert [flag for flag in flags if not re.search(rf"(^|[ ,]){flag}\b", help_text)] == []
     options = dict(pairwise(words))
     if names == ("workflow", "update", "execute"):
-        assert callable(getattr(ClusterWorkflow, options["--name"]))
+        kind = HypervisorWorkflow if options["--workflow-id"].startswith("hypervisor/") else ClusterWorkflow
+        assert callable(getattr(kind, options["--name"]))
 
 
 @cache
@@ -165,7 +167,7 @@ def test_the_steps_are_those_of_the_plans() -> None:
     pools = [{"name": "pool", "replicas": 1}]
     spec = {"provider": "local", "owner": "acme", "release": "1.37.2-1", "node_pools": pools}
     create = plan_create(ClusterSpec.model_validate({**spec, "control_plane": {"replicas": 3}}))
-    for step in [*create.steps, *plan_delete(undoing=False).steps]:
+    for step in [*create.steps, *plan_delete("local", undoing=False).steps]:
         assert f"`{step.name.replace('-pool', '-<pool>')}`" in architecture
         title = re.sub(r"(nodes|Certify and start|service account and encryption) .*", "", step.title)
         assert title.strip() in operations

@@ -1,5 +1,6 @@
 """A living cluster of virtual machines."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,11 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from temporalio.client import Client, WorkflowHandle
 
 from activities.libvirt.places import Places
+from contracts import queues
+from contracts.hypervisors import (
+    HYPERVISOR,
+    HypervisorInput,
+    HypervisorPhase,
+    HypervisorStatus,
+    hypervisor_id,
+)
 from deploy.stack import Stack
 from tests.e2e.people import kubectl
 from tests.support.clusters import Handle
@@ -25,6 +35,7 @@ in_a_room = [
     pytest.mark.skipif("G8S_ROOM" not in os.environ, reason="virtual machines are made by `just test-libvirt`"),
 ]
 MANAGEMENT_NETWORK = "192.0.2.0/24"
+HYPERVISOR_NAME = "first"
 POD_SECONDS = 600
 """Emulated machines take minutes to unpack the images of the add-ons."""
 
@@ -56,10 +67,22 @@ class Guest:
             time.sleep(2)
 
 
+async def enrol(client: Client, name: str = HYPERVISOR_NAME) -> WorkflowHandle[Any, str]:
+    """Enrol a hypervisor whose worker runs, and wait until it may take machines."""
+    reference = HypervisorInput(site="default", name=name)
+    handle: WorkflowHandle[Any, str] = await client.start_workflow(
+        HYPERVISOR, reference, id=hypervisor_id("default", name), task_queue=queues.CLUSTERS, result_type=str
+    )
+    while (await handle.query("status", result_type=HypervisorStatus)).phase is not HypervisorPhase.READY:
+        await asyncio.sleep(0.5)
+    return handle
+
+
 @contextmanager
 def hypervisor_worker(stack: Stack) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the small worker of this hypervisor."""
     own = {
+        "GIANTNETES_HYPERVISOR_NAME": HYPERVISOR_NAME,
         "GIANTNETES_VIRTUALIZATION": "qemu",
         "GIANTNETES_MANAGEMENT_NETWORKS": MANAGEMENT_NETWORK,
         "GIANTNETES_HYPERVISOR": str(stack.state / "hypervisor"),

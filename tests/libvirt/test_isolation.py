@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from activities.libvirt.xml import NetworkSpec, network_xml
 from tests.libvirt.guests import Guest, in_a_room
 from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
@@ -83,7 +84,8 @@ def test_machines_do_not_reach_the_hypervisor(pods: Pods, gateway: str) -> None:
 def test_other_clusters_do_not_reach_machines(guest: Guest, pods: Pods, gateway: str) -> None:
     other, name = f"t{secrets.token_hex(4)}", f"g8s-{secrets.token_hex(3)}"
     bridge = guest.places.bridge(other)
-    guest.hypervisor.ensure_network(guest.places.network(other), bridge, other, OTHER_NETWORK)
+    spec = NetworkSpec(guest.places.network(other), bridge, other, OTHER_NETWORK)
+    guest.hypervisor.ensure_network(spec.name, network_xml(spec))
     ip("netns", "add", name)
     try:
         ip("link", "add", "other0", "master", bridge, "type", "veth", "peer", "name", "eth0", "netns", name)

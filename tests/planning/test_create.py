@@ -74,7 +74,7 @@ def test_a_cluster_is_complete_only_when_verified() -> None:
 
 def test_a_deletion_is_written_down_before_anything_else_is_removed() -> None:
     """``DeleteSecrets`` does; a cluster whose deletion nobody knows of would be adopted without its machines."""
-    steps = {step.name: step for step in plan_delete(undoing=False).steps}
+    steps = {step.name: step for step in plan_delete("local", undoing=False).steps}
     assert [steps[name].needs for name in ("secrets", "machines", "authorities")] == [
         ["find"],
         ["secrets"],
@@ -83,9 +83,9 @@ def test_a_deletion_is_written_down_before_anything_else_is_removed() -> None:
 
 
 def test_claims_go_last_and_an_undo_spares_what_was_complete() -> None:
-    assert _kinds(plan_delete(undoing=False))[-1] is StepKind.RELEASE
-    assert plan_delete(undoing=True).spare_complete
-    assert not plan_delete(undoing=False).spare_complete
+    assert _kinds(plan_delete("local", undoing=False))[-1] is StepKind.RELEASE
+    assert plan_delete("local", undoing=True).spare_complete
+    assert not plan_delete("local", undoing=False).spare_complete
 
 
 def _kinds(plan: Plan) -> list[StepKind]:

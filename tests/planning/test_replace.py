@@ -26,7 +26,11 @@ def steps(plan: Plan) -> list[str]:
     [
         ("local", "workers-1", "drain authorities remove boot start join uncordon"),
         ("local", "control-plane-1", "authorities remove boot start api"),
-        ("libvirt", "control-plane-1", "drain authorities remove boot start api join uncordon"),
+        (
+            "libvirt",
+            "control-plane-1",
+            "locate drain authorities remove place network boot start api join uncordon",
+        ),
     ],
 )
 def test_a_replacement_moves_pods_removes_and_makes_anew(provider: str, name: str, expected: str) -> None:

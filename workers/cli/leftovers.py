@@ -15,10 +15,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.cluster import Provider
 from contracts import activities as names
 from contracts import queues
-from contracts.machines import ClusterReference, Leftover, Leftovers
+from contracts.hypervisors import HypervisorRecord
+from contracts.machines import ClusterReference, Leftover, Leftovers, has_hypervisors
 from contracts.workflows import workflow_id
 from workers.cli.console import columns, errors, output
 from workers.cli.errors import CliError, command
+from workers.cli.hypervisors import enrolled
 from workers.cli.temporal import connected
 from workers.worker.settings import from_environment
 from workflows.failures import error_status
@@ -33,8 +35,9 @@ LOOK = timedelta(minutes=1)
 async def leftovers() -> int:
     """List machines, volumes, processes, CAs, keys, claims and records that belong to no living cluster.
 
-    All providers that have a worker are asked, and Vault; a cluster lives while its workflow runs. The exit status
-    is 0 when nothing is left and 1 otherwise. Leftovers of a cluster whose workflow was terminated are not lost:
+    All providers are asked, hypervisors that have a worker, and Vault; a cluster lives while its workflow runs.
+    What a silent hypervisor owes the removal of is listed too. The exit status is 0 when nothing is left and 1
+    otherwise. Leftovers of a cluster whose workflow was terminated are not lost:
     start the cluster again, it adopts them; then delete it.
     """
     client = await connected()
@@ -55,21 +58,36 @@ async def leftovers() -> int:
 async def _orphans(client: Client) -> list[Leftover]:
     """Return what exists and carries the id of no living cluster. Vault comes last: it knows whose an id is."""
     site = from_environment().site
-    providers = [queues.provider(site, provider) for provider in get_args(Provider)]
-    providers = [queue for queue in providers if await _is_served(client, queue)]
+    providers = [
+        queues.provider(site, provider) for provider in get_args(Provider) if not has_hypervisors(provider)
+    ]
+    hypervisors = await enrolled(client, site)
+    for hypervisor in hypervisors:
+        queue = queues.hypervisor(site, hypervisor.name)
+        if await _is_served(client, queue):
+            providers.append(queue)
+        else:
+            errors().print(f"hypervisor {hypervisor.name} could not be asked what is left: it has no worker")
     looks = await asyncio.gather(*(_look(client, names.LIST_MACHINE_LEFTOVERS, queue) for queue in providers))
     held = await _look(client, names.LIST_VAULT_LEFTOVERS, queues.vault(site))
-    found = [item for look in (*looks, held) for item in look]
+    found = [item for look in (*looks, held, _owed(hypervisors)) for item in look]
     pinned = [item for item in found if item.kind == REGISTRY]
     lives = await asyncio.gather(*(_lives(client, item) for item in pinned))
     living = {item.cluster_id for item, alive in zip(pinned, lives, strict=True) if alive}
     return [item for item in found if item.cluster_id not in living]
 
 
+def _owed(hypervisors: list[HypervisorRecord]) -> list[Leftover]:
+    """Return what hypervisors owe the removal of, also those that can't be asked."""
+    return [
+        Leftover(kind="debt", name=f"{hypervisor.name}/{debt.machine or 'everything'}", cluster_id=debt.cluster_id)
+        for hypervisor in hypervisors
+        for debt in hypervisor.unswept
+    ]
+
+
 async def _is_served(client: Client, queue: str) -> bool:
-    """Say whether the queue is to be asked. Hypervisors have workers of their own, and not every site has any."""
-    if queue.rpartition(".")[2] != "libvirt":
-        return True
+    """Say whether a worker polls a queue."""
     kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
     request = DescribeTaskQueueRequest(
         namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind

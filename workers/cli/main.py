@@ -2,6 +2,7 @@
 
 import typer
 
+from workers.cli.hypervisors import hypervisors
 from workers.cli.kubeconfig import kubeconfig
 from workers.cli.leftovers import leftovers
 from workers.cli.listing import list_clusters
@@ -24,6 +25,7 @@ app.command()(status)
 app.command()(logs)
 app.command()(kubeconfig)
 app.command()(leftovers)
+app.command()(hypervisors)
 
 if __name__ == "__main__":
     app(prog_name="g8s")

@@ -4,12 +4,17 @@ It has no login to Vault: what it carries to machines is public or sealed to the
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
 
 import structlog
 
 from activities.libvirt.acceleration import best_kind
+from activities.libvirt.checking import HypervisorActivities
+from activities.libvirt.hypervisor import Hypervisor
+from activities.libvirt.networks import Networks
+from activities.libvirt.places import Places, searchable_folder
 from activities.libvirt.provider import LibvirtProvider, Settings
 from activities.machines import Patience, machine_activities
 from contracts import queues
@@ -33,16 +38,27 @@ def hypervisor_queues() -> list[Queue]:
     if kind not in PATIENCE:
         raise RuntimeError(f"GIANTNETES_VIRTUALIZATION is {kind!r}: choose kvm or qemu, or leave it empty")
     log.info("machines will be made", virtualization=kind)
+    name = os.environ.get("GIANTNETES_HYPERVISOR_NAME") or socket.gethostname().partition(".")[0].lower()
     settings = Settings(
         folder=Path(os.environ.get("GIANTNETES_HYPERVISOR", "/var/lib/giantnetes-hypervisor")),
         uri=os.environ.get("GIANTNETES_LIBVIRT_URI", "qemu:///system"),
         kind=kind,
         nameservers=tuple(os.environ.get("GIANTNETES_NAMESERVERS", "").split()),
         management=tuple(os.environ.get("GIANTNETES_MANAGEMENT_NETWORKS", "").split()),
+        address=os.environ.get("GIANTNETES_HYPERVISOR_ADDRESS", ""),
     )
+    searchable_folder(settings.folder)
+    _restore_networks(settings)
     provider = LibvirtProvider(settings, installed_images)
-    site = os.environ.get("GIANTNETES_SITE", "default")
-    return [Queue(queues.provider(site, "libvirt"), machine_activities(provider, PATIENCE[kind]))]
+    own = HypervisorActivities(settings).activities()
+    queue = queues.hypervisor(os.environ.get("GIANTNETES_SITE", "default"), name)
+    return [Queue(queue, [*machine_activities(provider, PATIENCE[kind]), *own])]
+
+
+def _restore_networks(settings: Settings) -> None:
+    """Join the networks of clusters again after a reboot, before anybody asks: Temporal may be down."""
+    places = Places(settings.folder)
+    Networks(places, Hypervisor(settings.uri, places.volumes), settings.management).restore()
 
 
 if __name__ == "__main__":

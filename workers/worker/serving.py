@@ -14,6 +14,7 @@ from contracts import queues
 from workflows.cluster import ClusterWorkflow
 from workflows.create import CreateClusterWorkflow
 from workflows.delete import DeleteClusterWorkflow
+from workflows.hypervisor import HypervisorWorkflow
 from workflows.messages import FittingMessages
 from workflows.replace import RepairMachineWorkflow, ReplaceMachineWorkflow
 
@@ -23,6 +24,7 @@ WORKFLOWS: list[type] = [
     DeleteClusterWorkflow,
     ReplaceMachineWorkflow,
     RepairMachineWorkflow,
+    HypervisorWorkflow,
 ]
 THREADS = 32
 """Activities of one queue that run at the same time: many wait for a boot or an API, and are to stop nobody."""

@@ -13,6 +13,7 @@ from activities.libvirt.xml import (
     SLOW_FEATURES,
     DomainSpec,
     Images,
+    NetworkSpec,
     Volume,
     domain_xml,
     network_xml,
@@ -34,6 +35,8 @@ SPEC = DomainSpec(
     network="g8s.c0ffee",
 )
 
+NETWORK = NetworkSpec("g8s.c0ffee", "g8s0", "c0ffee", IPv4Network("10.32.7.0/24"))
+
 
 def disks(spec: DomainSpec = SPEC) -> dict[str, ET.Element]:
     found = ET.fromstring(domain_xml(spec)).findall("devices/disk")
@@ -42,7 +45,7 @@ def disks(spec: DomainSpec = SPEC) -> dict[str, ET.Element]:
 
 def test_whose_a_domain_is_can_be_read_back() -> None:
     assert tag_of(domain_xml(SPEC)) == ("c0ffee", "workers-1")
-    assert tag_of(network_xml("g8s.c0ffee", "g8s0", "c0ffee", IPv4Network("10.32.7.0/24"))) == ("c0ffee", "")
+    assert tag_of(network_xml(NETWORK)) == ("c0ffee", "")
 
 
 def test_what_others_made_is_nobodys() -> None:
@@ -86,7 +89,12 @@ def test_the_boot_by_hand_has_the_same_processor_and_command_line() -> None:
 
 
 def test_nothing_of_the_hypervisor_answers_on_the_bridge() -> None:
-    network = ET.fromstring(network_xml("n", "b", "c0ffee", IPv4Network("10.32.7.0/24")))
+    network = ET.fromstring(network_xml(NETWORK))
     assert network.findall("dns[@enable='no']")
     assert not network.findall(".//dhcp")
-    assert network.findall("ip[@address='10.32.7.1']")
+
+
+def test_each_hypervisor_has_an_address_of_its_own_and_the_mtu_of_all() -> None:
+    network = ET.fromstring(network_xml(dataclasses.replace(NETWORK, host=3, mtu=1450)))
+    assert network.findall("ip[@address='10.32.7.3']")
+    assert network.findall("mtu[@size='1450']")

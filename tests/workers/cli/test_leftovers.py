@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
@@ -12,6 +13,14 @@ from temporalio.testing import WorkflowEnvironment
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
+from contracts.hypervisors import (
+    Debt,
+    HypervisorFacts,
+    HypervisorRecord,
+    HypervisorRecords,
+    Resources,
+    SiteReference,
+)
 from contracts.machines import ClusterReference, Leftover, Leftovers
 from contracts.workflows import CLUSTER, workflow_id
 from tests.workers.cli.conftest import Program
@@ -37,7 +46,7 @@ async def outside(
 ) -> AsyncIterator[None]:
     """Serve the queues of Vault and of both providers."""
     served = [
-        Queue(queues.vault(SITE), [found(names.LIST_VAULT_LEFTOVERS, held)]),
+        Queue(queues.vault(SITE), [found(names.LIST_VAULT_LEFTOVERS, held), hypervisors]),
         Queue(queues.provider(SITE, "local"), [found(names.LIST_MACHINE_LEFTOVERS, *local)]),
         Queue(queues.provider(SITE, "simulated"), [found(names.LIST_MACHINE_LEFTOVERS, simulated)]),
     ]
@@ -45,6 +54,15 @@ async def outside(
         for worker in make_workers(client, served, [ActivityBoundary()]):
             await stack.enter_async_context(worker)
         yield
+
+
+@activity.defn(name=names.LIST_HYPERVISORS)
+async def hypervisors(_: SiteReference) -> HypervisorRecords:
+    """One without a worker, which owes the removal of a cluster."""
+    facts = HypervisorFacts(host_id="h", kind="kvm", capacity=Resources())
+    owed = [Debt(cluster_id="c9")]
+    record = HypervisorRecord(site=SITE, name="gone", facts=facts, enrolled_at=datetime.now(UTC), unswept=owed)
+    return HypervisorRecords(items=[record])
 
 
 def machine(cluster_id: str) -> Leftover:
@@ -71,11 +89,13 @@ async def test_lists_what_belongs_to_no_living_cluster(temporal: WorkflowEnviron
     head, *rows = [line.split() for line in result.out.splitlines()]
     assert head == ["KIND", "NAME", "CLUSTER", "ID"]
     assert sorted(rows) == [
+        ["debt", "gone/everything", "c9"],
         ["machine", "workers-1", "c2"],
         ["machine", "workers-1", "c4"],
         ["registry", "default/dead", "c2"],
         ["registry", "default/never-was", "c3"],
     ]
+    assert "hypervisor gone could not be asked" in result.err
 
 
 async def test_what_is_gone_at_the_second_look_is_none(temporal: WorkflowEnvironment, g8s: Program) -> None:
