@@ -25,7 +25,7 @@ from contracts.workflows import Accepted
 from planning.releases import load_releases
 from tests.contract.clusters import TestCluster
 from tests.contract.rooms import new_cluster
-from tests.libvirt.guests import enrol, hypervisor_worker
+from tests.libvirt.guests import enrol, hypervisor_folder, hypervisor_worker
 from tests.libvirt.machines import MACHINES, NODES, SPEC
 from tests.libvirt.rooms import URI, LibvirtRoom, images, libvirt_room
 from tests.support.clusters import Handle, delete, start, status, until_created
@@ -46,7 +46,7 @@ def main(
         result = _boots(room, pairs)
     if cluster:
         with running_stack() as stack, hypervisor_worker(stack):
-            result |= asyncio.run(_cluster(Places(stack.state / "hypervisor")))
+            result |= asyncio.run(_cluster(Places(hypervisor_folder(stack))))
     say(json.dumps(result))
 
 

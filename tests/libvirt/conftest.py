@@ -11,7 +11,7 @@ from temporalio.client import Client
 from api.status import Phase
 from deploy.stack import Stack
 from tests.e2e.people import G8S, run
-from tests.libvirt.guests import Guest, enrol, hypervisor_worker
+from tests.libvirt.guests import Guest, enrol, hypervisor_folder, hypervisor_worker
 from tests.libvirt.machines import SPEC
 from tests.support.clusters import delete, start, until_created
 from tests.support.stack import running_stack
@@ -37,7 +37,7 @@ async def guest(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathF
     from activities.libvirt.places import Places  # noqa: PLC0415
     from tests.libvirt.rooms import URI  # noqa: PLC0415
 
-    places = Places(stack.state / "hypervisor")
+    places = Places(hypervisor_folder(stack))
     with hypervisor_worker(stack):
         await enrol(client)
         began = time.monotonic()

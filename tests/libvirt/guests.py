@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,11 @@ class Guest:
             time.sleep(2)
 
 
+def hypervisor_folder(stack: Stack, name: str = HYPERVISOR_NAME) -> Path:
+    """Return the folder of a hypervisor of the tests."""
+    return stack.state / "hypervisors" / name
+
+
 async def enrol(client: Client, name: str = HYPERVISOR_NAME) -> WorkflowHandle[Any, str]:
     """Enrol a hypervisor whose worker runs, and wait until it may take machines."""
     reference = HypervisorInput(site="default", name=name)
@@ -79,17 +84,19 @@ async def enrol(client: Client, name: str = HYPERVISOR_NAME) -> WorkflowHandle[A
 
 
 @contextmanager
-def hypervisor_worker(stack: Stack) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the small worker of this hypervisor."""
+def hypervisor_worker(
+    stack: Stack, name: str = HYPERVISOR_NAME, prefix: Sequence[str] = (), **settings: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the small worker of a hypervisor: of this one, or where a command that begins with ``prefix`` runs."""
     own = {
-        "GIANTNETES_HYPERVISOR_NAME": HYPERVISOR_NAME,
+        "GIANTNETES_HYPERVISOR_NAME": name,
         "GIANTNETES_VIRTUALIZATION": "qemu",
         "GIANTNETES_MANAGEMENT_NETWORKS": MANAGEMENT_NETWORK,
-        "GIANTNETES_HYPERVISOR": str(stack.state / "hypervisor"),
+        "GIANTNETES_HYPERVISOR": str(hypervisor_folder(stack, name)),
     }
-    settings = {**os.environ, **stack.temporal_settings, **own}
-    with (stack.state / "hypervisor.log").open("ab") as output:
-        command = [sys.executable, "-m", "workers.hypervisor"]
+    settings = {**os.environ, **stack.temporal_settings, **own, **settings}
+    with (stack.state / f"{name}.log").open("ab") as output:
+        command = [*prefix, sys.executable, "-m", "workers.hypervisor"]
         process = subprocess.Popen(command, env=settings, stdout=output, stderr=output)
     try:
         yield process
