@@ -91,6 +91,8 @@ def _fill(release: Release, content: Path, scratch: Path, report: Report) -> str
     (tree / "images").mkdir()
     for image in container_images(release, system, scratch, report):
         write_archive(tree / "images" / archive_name(image.reference), image)
+    for folder in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)  # whatever the umask
     disk = content / "release.erofs"
     run(["mkfs.erofs", "--quiet", "--all-root", f"-T{wanted().epoch}", f"-U{UUID}", str(disk), str(tree)], scratch)
     disk.chmod(0o555)
