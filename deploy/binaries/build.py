@@ -11,7 +11,13 @@ from deploy.binaries.part import NODE_COMMANDS, Part, architecture, cores
 from deploy.binaries.progress import Report, duration
 
 NODE = "hollow-node"
-"""The node of the local provider, a Go main of this project."""
+"""The node of the local provider."""
+
+PRELOAD = "preload-images"
+"""What makes the images of a release disk known to containerd."""
+
+_OWN = {NODE: "node", PRELOAD: "preload"}
+"""Go mains of this project, and the folders beside this file that they are in."""
 
 _PLUGINS = "github.com/containernetworking/plugins/plugins"
 _PACKAGES = {
@@ -25,7 +31,10 @@ _PACKAGES = {
     "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
     "etcd": "go.etcd.io/etcd/server/v3",
     "etcdctl": "go.etcd.io/etcd/etcdctl/v3",
-    **{name: f"github.com/containerd/containerd/v2/cmd/{name}" for name in NODE_COMMANDS["containerd"]},
+    "containerd": "github.com/containerd/containerd/v2/cmd/containerd",
+    "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+    "ctr": "github.com/containerd/containerd/v2/cmd/ctr",
+    PRELOAD: f"./{PRELOAD}",
     "runc": "github.com/opencontainers/runc",
     "host-local": f"{_PLUGINS}/ipam/host-local",
     "loopback": f"{_PLUGINS}/main/loopback",
@@ -95,9 +104,11 @@ def _sources(part: Part, commands: tuple[str, ...]) -> dict[str, Path]:
     """Return the files of the build folder, by their place in it."""
     recipe = part.recipe
     sources = {name: recipe / name for name in ("go.mod", "go.sum")}
+    for command in _OWN.keys() & set(commands):
+        files = (recipe.parent / _OWN[command]).glob("*.go")
+        sources |= {f"{command}/{file.name}": file for file in files}
     if NODE in commands:
-        files = [*(recipe.parent / "node").glob("*.go"), recipe / "machine.go"]
-        sources |= {f"{NODE}/{file.name}": file for file in files}
+        sources[f"{NODE}/machine.go"] = recipe / "machine.go"
     return sources
 
 
@@ -142,7 +153,7 @@ def _build(part: Part, commands: tuple[str, ...], content: Path, scratch: Path, 
 
 
 def _lay_out(sources: Mapping[str, Path], folder: Path) -> None:
-    for name in ("bin", "tmp", NODE):
+    for name in ("bin", "tmp", *_OWN):
         (folder / name).mkdir()
     for name, source in sources.items():
         shutil.copyfile(source, folder / name)

@@ -88,6 +88,8 @@ def test_parts_of_nodes_are_built_with_their_own_settings(
     assert call(go)["environment"]["CGO_ENABLED"] == ("1" if in_c else "0")
     assert ("-extldflags=-static" in flags, "seccomp" in flags) == (in_c, in_c)
     assert f"=v{version}" in flags or in_c, "runc has its version in a file"
+    own = {file for file in call(go)["files"] if "/" in file}
+    assert ("preload-images/main.go" in own) == (name == "containerd"), own
 
 
 def test_the_users_go_settings_cannot_change_what_is_built(
