@@ -65,9 +65,8 @@ class Service:
     """A long-running program. It starts when ``needs``, if any, is there, and is restarted when it ends.
 
     ``listens`` has the ports that it opens on the machine's address. ``after`` names services that have to be up
-    before. What runs ``once`` is up when it has ended well. What ``starts_containers`` may end and start again
-    without them; if it ``notifies``, it is up when it says so (sd_notify(3)). ``restart_seconds`` after its end it
-    starts again.
+    before. What ``starts_containers`` may end and start again without them; if it ``notifies``, it is up when it
+    says so (sd_notify(3)). ``restart_seconds`` after its end it starts again.
     """
 
     name: str
@@ -76,7 +75,6 @@ class Service:
     needs: Need | None = None
     listens: tuple[int, ...] = ()
     after: tuple[str, ...] = ()
-    once: bool = False
     notifies: bool = False
     restart_seconds: int = 1
     starts_containers: bool = False

@@ -31,20 +31,14 @@ def service_unit(service: Service) -> str:
         "StartLimitIntervalSec=0",
         *(f"After={unit_name(name)}" for name in service.after),
         "[Service]",
-        *_kind(service),
+        *(("Type=notify",) if service.notifies else ()),
         f"ExecStart={_CONTINUED.join(_quoted(argument, command=True) for argument in argv)}",
         *environment,
-        f"Restart={'on-failure' if service.once else 'always'}",
+        "Restart=always",
         f"RestartSec={service.restart_seconds}",
         "LimitNOFILE=1048576",
         *(("Delegate=yes", "KillMode=process", "OOMScoreAdjust=-999") if service.starts_containers else ()),
     )
-
-
-def _kind(service: Service) -> tuple[str, ...]:
-    if service.once:
-        return ("Type=oneshot", "RemainAfterExit=yes")
-    return ("Type=notify",) if service.notifies else ()
 
 
 def boot_unit(mounts: Iterable[str]) -> str:

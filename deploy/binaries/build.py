@@ -33,7 +33,6 @@ _PACKAGES = {
     "etcdctl": "go.etcd.io/etcd/etcdctl/v3",
     "containerd": "github.com/containerd/containerd/v2/cmd/containerd",
     "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
-    "ctr": "github.com/containerd/containerd/v2/cmd/ctr",
     PRELOAD: f"./{PRELOAD}",
     "runc": "github.com/opencontainers/runc",
     "host-local": f"{_PLUGINS}/ipam/host-local",

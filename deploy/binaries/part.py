@@ -21,7 +21,7 @@ OFFICIAL: Mapping[str, tuple[str, ...]] = {
 
 NODE_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "kubernetes": ("kubelet", "kube-proxy"),
-    "containerd": ("containerd", "containerd-shim-runc-v2", "ctr", "preload-images"),
+    "containerd": ("containerd", "containerd-shim-runc-v2", "preload-images"),
     "runc": ("runc",),
     "cni": ("host-local", "loopback", "portmap"),
     "flannel": ("flannel",),

@@ -10,8 +10,8 @@ from api.release import Release
 from deploy.binaries import Part, build, cache, golang, tool
 from deploy.binaries.part import NODE_COMMANDS
 from deploy.binaries.progress import Report
-from deploy.node_image.archive import ContainerImage
 from deploy.node_image.build import run
+from deploy.node_image.unpacked import ContainerImage
 
 TRAEFIK = "/usr/local/bin/traefik"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"

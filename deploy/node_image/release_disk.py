@@ -15,11 +15,10 @@ from deploy.binaries import Part, build, cache, ensure, release_parts
 from deploy.binaries.cache import Bundle
 from deploy.binaries.part import NODE_COMMANDS
 from deploy.binaries.progress import Report
-from deploy.node_image.archive import write_archive
 from deploy.node_image.build import node_image, run
 from deploy.node_image.containers import container_images
 from deploy.node_image.packages import HERE, wanted
-from nodes.v1.containers import archive_name
+from deploy.node_image.unpacked import lay_out
 
 PROJECT = HERE.parent.parent
 MACHINE_PROGRAM = PROJECT / "nodes" / "machine"
@@ -70,7 +69,7 @@ def _builds(release: Release) -> dict[str, Bundle]:
 
 def _sources() -> Iterator[Path]:
     yield from sorted(MACHINE_PROGRAM.glob("*.py"))
-    yield from (HERE / name for name in ("archive.py", "containers.py", "release_disk.py", COMMAND.name))
+    yield from (HERE / name for name in ("containers.py", "release_disk.py", "unpacked.py", COMMAND.name))
     yield from (HERE / "image.yaml", HERE / "packages.lock")
 
 
@@ -88,9 +87,9 @@ def _fill(release: Release, content: Path, scratch: Path, report: Report) -> str
     system = scratch / "system"
     run(["fsck.erofs", f"--extract={system}", str(node_image(report)["root"])], scratch)
     _copy_machine_program(tree / "lib" / "giantnetes", scratch, system)
-    (tree / "images").mkdir()
     for image in container_images(release, system, scratch, report):
-        write_archive(tree / "images" / archive_name(image.reference), image)
+        name = image.reference.rpartition("/")[2].replace(":", "-")
+        lay_out(tree / "images" / name, image)
     for folder in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
         folder.chmod(0o755)  # whatever the umask
     disk = content / "release.erofs"

@@ -1,8 +1,6 @@
 """containerd (its "CRI Plugin Config Guide")."""
 
-from contracts.machines import MachineRole
 from nodes.model import File, Layout, Scope, Service
-from nodes.v1.apiserver import readiness
 
 CONTAINERD = "containerd"
 SOCKET = "/run/containerd/containerd.sock"
@@ -11,61 +9,21 @@ IMAGES = "/opt/images"
 
 
 def containerd(layout: Layout) -> Service:
-    """Return the container runtime."""
+    """Return the container runtime. Its store is new at each boot, so it is told of the release's images first."""
+    preload = (layout.binary("preload-images"), IMAGES, _root(layout))
     return Service(
         name=CONTAINERD,
-        argv=(layout.binary(CONTAINERD), f"--config={_config_path(layout)}"),
+        argv=(*preload, layout.binary(CONTAINERD), f"--config={_config_path(layout)}"),
         environment={"PATH": "/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         notifies=True,
         starts_containers=True,
     )
 
 
-def images(scope: Scope) -> list[Service]:
-    """Return what makes the release's images known to containerd, whose store is new at each boot.
-
-    One after the other, that of the pods' own sandbox first, and on a control plane machine when its API is ready:
-    an emulated machine takes long for each.
-    """
-    release = scope.release
-    references = [release.pause.reference(prefix=""), release.coredns.reference(), *_ingress_images(scope)]
-    services: list[Service] = []
-    first = readiness(scope, scope.server) if _of_control_plane(scope) else None
-    for reference in references:
-        name = archive_name(reference)
-        services.append(
-            Service(
-                name=f"image-{name.removesuffix('.tar')}",
-                argv=(scope.layout.binary("ctr"), "--namespace=k8s.io", "images", "import", f"{IMAGES}/{name}"),
-                needs=None if services else first,
-                after=(services[-1].name if services else CONTAINERD,),
-                once=True,
-            )
-        )
-    return services
-
-
-def _ingress_images(scope: Scope) -> list[str]:
-    """Return the image of the ingress controller; a control plane machine has it where there is no other node."""
-    spec = scope.request.cluster.spec
-    if spec.ingress is None or (_of_control_plane(scope) and any(pool.replicas for pool in spec.node_pools)):
-        return []
-    return [image.reference() for image in scope.release.ingress if image.version == spec.ingress.version]
-
-
-def _of_control_plane(scope: Scope) -> bool:
-    return scope.request.machine.role is MachineRole.CONTROL_PLANE
-
-
-def archive_name(reference: str) -> str:
-    """Return the name of an image's archive on the release disk: ``coredns-v1.15.0.tar``."""
-    return f"{reference.rpartition('/')[2].replace(':', '-')}.tar"
-
-
 def runtime_folders(layout: Layout) -> tuple[str, ...]:
     """Return the folders that containerd and the kubelet expect."""
     return (
-        f"{layout.scratch}/containerd",
+        _root(layout),
         f"{layout.scratch}/kubelet",
         f"{layout.scratch}/log/pods",
     )
@@ -79,7 +37,7 @@ def runtime_files(scope: Scope) -> tuple[File, ...]:
 def _config(scope: Scope) -> str:
     layout, pause = scope.layout, scope.release.pause
     return f"""version = 3
-root = "{layout.scratch}/containerd"
+root = "{_root(layout)}"
 state = "/run/containerd"
 disabled_plugins = ["io.containerd.nri.v1.nri"]
 [grpc]
@@ -99,3 +57,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
 
 def _config_path(layout: Layout) -> str:
     return f"{layout.config}/containerd.toml"
+
+
+def _root(layout: Layout) -> str:
+    return f"{layout.scratch}/containerd"

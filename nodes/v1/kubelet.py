@@ -6,7 +6,7 @@ from api.cluster import Taint
 from contracts.machines import MachinePlan, MachineRole
 from nodes.model import File, Layout, Scope, Service
 from nodes.v1.apiserver import presence
-from nodes.v1.containers import SOCKET, images
+from nodes.v1.containers import CONTAINERD, SOCKET
 from nodes.v1.kubeconfig import kubeconfig_path
 
 KUBELET = "kubelet"
@@ -16,7 +16,7 @@ KUBELET_PORT = 10250
 def kubelet(scope: Scope) -> Service:
     """Return the kubelet. It starts when there is an API, which it would else back off from for seconds.
 
-    And when the release's images are there: an image that it once tried to pull it never believes to have been
+    And when containerd knows the release's images: one that it once tried to pull it never believes to have been
     preloaded, and pulls again (Kubernetes: "Images", credential verification), from a registry that need not be.
     """
     layout, cluster, machine = scope.layout, scope.request.cluster, scope.request.machine
@@ -34,7 +34,7 @@ def kubelet(scope: Scope) -> Service:
         ),
         needs=presence(scope, cluster.endpoint),
         listens=(KUBELET_PORT,),
-        after=(images(scope)[-1].name,),
+        after=(CONTAINERD,),
         starts_containers=True,
     )
 

@@ -6,7 +6,7 @@ from contracts.machines import MachinePlan
 from contracts.vault import Authority
 from nodes.model import File, MachineConfig, Scope, Service
 from nodes.v1.apiserver import presence
-from nodes.v1.containers import containerd, images, runtime_files, runtime_folders
+from nodes.v1.containers import containerd, runtime_files, runtime_folders
 from nodes.v1.kubeconfig import kubeconfig, kubeconfig_path
 from nodes.v1.kubelet import KUBELET, KUBELET_PORT, kubelet, kubelet_config, labels
 from nodes.v1.network import felix, flannel, kube_proxy, network_files, network_folders
@@ -48,7 +48,6 @@ def node_parts(scope: Scope) -> Parts:
         files=(client, kubelet_config(scope), *runtime_files(scope), *network_files(scope)),
         services=(
             containerd(layout),
-            *images(scope),
             kubelet(scope),
             flannel(scope),
             felix(scope),

@@ -37,7 +37,7 @@ in_a_room = [
 MANAGEMENT_NETWORK = "192.0.2.0/24"
 HYPERVISOR_NAME = "first"
 POD_SECONDS = 600
-"""Emulated machines take minutes to unpack the images of the add-ons."""
+"""Emulated machines take long to start the programs of the add-ons."""
 
 
 @dataclass
