@@ -96,10 +96,11 @@ test-libvirt *arguments: (binaries "1.37.2-1") (node-image "1.37.2-1")
     fi; \
     tests/libvirt/room.sh .venv/bin/python -m pytest --timeout 900 "$@"
 
-# Take one virtual machine through the provider's contract: what submissions are tested with
+# Take a hypervisor's networks and one virtual machine through their contracts: what submissions are tested with
 [group('develop')]
 [no-exit-message]
-smoke-libvirt: (test-libvirt "tests/contract/test_provider.py" "-k" "without_being_waited_for or loses_all_but_state")
+smoke-libvirt: (test-libvirt "tests/contract/test_provider.py" "tests/libvirt/test_networks.py" "-k" \
+    "without_being_waited_for or loses_all_but_state or test_networks")
 
 # Run the static checks: lint, format, types, imports, lock file and generated files
 [group('develop')]

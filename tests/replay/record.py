@@ -14,13 +14,15 @@ from temporalio.client import Client
 from api.status import Phase
 from contracts import activities as names
 from contracts.machines import MachineState
+from contracts.workflows import Accepted, Reason
 from tests.support.fakes import Script
+from tests.support.hypervisors import Site
 from tests.support.temporal import start_server
 from tests.workflows.conftest import Clusters, served
 
 CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "4"
+VERSION = "5"
 
 
 def recorded(folder: Path, version: str) -> list[Path]:
@@ -39,7 +41,7 @@ def main() -> None:
 
 
 async def record() -> None:
-    """Record creates that succeed, fail, are undone or become long, and machines replaced and repaired."""
+    """Record creates that succeed, fail, are undone or become long, replacements, repairs, and a hypervisor."""
     async with await start_server() as environment:
         async with served(environment, Script()) as clusters:
             await _create_delete(clusters)
@@ -49,6 +51,8 @@ async def record() -> None:
             await _undone(clusters)
         async with served(environment, Script()) as clusters:
             await _mended(clusters)
+        async with Site(environment, Script(), ["one", "two"]).served() as site:
+            await _placed(site, Clusters(environment.client, Script()))
     async with await start_server(*CONTINUE_SOON) as environment, served(environment, Script()) as clusters:
         await _renewed(clusters)
 
@@ -93,6 +97,22 @@ async def _mended(clusters: Clusters) -> None:
     await handle.result()
 
 
+async def _placed(site: Site, clusters: Clusters) -> None:
+    for name in site.hypervisors:
+        await site.wake(name)
+    one, _ = [await site.enrol(name) for name in site.hypervisors]
+    handle = await clusters.start("placed", provider="libvirt")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await one.execute_update("evacuate", Reason(), result_type=Accepted)
+    await clusters.until(handle, lambda status: len(status.recent_operations) == 2)
+    await clusters.send(handle, "delete")
+    await handle.result()
+    await one.execute_update("forget", Reason(), result_type=Accepted)
+    await one.result()
+    await _save(clusters.client, "placed", ("", "/create", "/replace", "/delete"))
+    await _save(clusters.client, "placed", ("hypervisor/default/one",))
+
+
 async def _renewed(clusters: Clusters) -> None:
     clusters.script.failures.update({names.VERIFY_CLUSTER: 2})
     handle = await clusters.start("renewed")
@@ -109,7 +129,8 @@ async def _renewed(clusters: Clusters) -> None:
 async def _save(client: Client, name: str, parts: tuple[str, ...]) -> None:
     HISTORIES.mkdir(exist_ok=True)
     for part in parts:
-        handle = client.get_workflow_handle(f"cluster/default/{name}{part}")
+        own = part if part.startswith("hypervisor/") else f"cluster/default/{name}{part}"
+        handle = client.get_workflow_handle(own)
         kind = (await handle.describe()).workflow_type
         history = await handle.fetch_history()
         document = {"workflow_id": handle.id, "history": json.loads(history.to_json())}

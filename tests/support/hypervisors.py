@@ -3,6 +3,7 @@
 What runs on them is a set of names: order, silence and debts are under test, machines are elsewhere.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -18,10 +19,15 @@ from activities.vault.placements import PlacementTable
 from contracts import activities as names
 from contracts import queues
 from contracts.hypervisors import (
+    HYPERVISOR,
     HypervisorFacts,
+    HypervisorInput,
+    HypervisorPhase,
     HypervisorReference,
+    HypervisorStatus,
     NetworkRequest,
     Resources,
+    hypervisor_id,
 )
 from contracts.machines import (
     ClusterReference,
@@ -130,6 +136,19 @@ class Site:
         (worker,) = make_workers(self._environment.client, [self.hypervisors[name].queue()], [ActivityBoundary()])
         self._workers[name] = worker
         await worker.__aenter__()
+
+    async def enrol(self, name: str) -> WorkflowHandle[Any, str]:
+        """Start the workflow of a hypervisor that is awake, and wait until it is enrolled."""
+        handle: WorkflowHandle[Any, str] = await self._environment.client.start_workflow(
+            HYPERVISOR,
+            HypervisorInput(site=SITE, name=name),
+            id=hypervisor_id(SITE, name),
+            task_queue=queues.CLUSTERS,
+            result_type=str,
+        )
+        while (await handle.query("status", result_type=HypervisorStatus)).phase is not HypervisorPhase.READY:
+            await asyncio.sleep(0.05)
+        return handle
 
     async def silence(self, name: str) -> None:
         """Stop a hypervisor's worker; what runs there runs on."""

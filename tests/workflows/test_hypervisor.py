@@ -40,22 +40,6 @@ async def clusters(skipping: WorkflowEnvironment, script: Script) -> AsyncIterat
             await skipping.client.get_workflow_handle(running).terminate()
 
 
-async def enrol(site: Site, clusters: Clusters, *wanted: str) -> list[Handle]:
-    handles = [
-        await clusters.client.start_workflow(
-            HYPERVISOR,
-            HypervisorInput(site=SITE, name=name),
-            id=hypervisor_id(SITE, name),
-            task_queue=queues.CLUSTERS,
-            result_type=str,
-        )
-        for name in wanted
-    ]
-    for handle in handles:
-        await until(site, handle, lambda status: status.phase is HypervisorPhase.READY)
-    return handles
-
-
 async def state(handle: Handle) -> HypervisorStatus:
     found: HypervisorStatus = await handle.query("status", result_type=HypervisorStatus)
     return found
@@ -83,7 +67,7 @@ def repaired(status: ClusterStatus, count: int) -> bool:
 
 
 async def test_a_cluster_is_spread_and_its_network_joined(site: Site, clusters: Clusters) -> None:
-    handles = await enrol(site, clusters, "one", "two")
+    handles = [await site.enrol(name) for name in ("one", "two")]
     cluster = await living(clusters, "spread")
     where = site.where()
     assert set(where) == {"control-plane-1", "workers-1", "workers-2"}
@@ -98,7 +82,7 @@ async def test_a_cluster_is_spread_and_its_network_joined(site: Site, clusters: 
 
 
 async def test_an_evacuated_hypervisor_keeps_what_has_a_volume(site: Site, clusters: Clusters) -> None:
-    one, two = await enrol(site, clusters, "one", "two")
+    one, two = [await site.enrol(name) for name in ("one", "two")]
     cluster = await living(clusters, "evacuated")
     slots = site.where()["control-plane-1"]
     handle, other = (one, "two") if slots == "one" else (two, "one")
@@ -116,7 +100,7 @@ async def test_an_evacuated_hypervisor_keeps_what_has_a_volume(site: Site, clust
 async def test_the_nodes_of_a_dead_hypervisor_are_made_elsewhere_and_swept_when_it_is_back(
     site: Site, clusters: Clusters
 ) -> None:
-    one, two = await enrol(site, clusters, "one", "two")
+    one, two = [await site.enrol(name) for name in ("one", "two")]
     cluster = await living(clusters, "widowed")
     slots = site.where()["control-plane-1"]
     dead, handle = ("two", two) if slots == "one" else ("one", one)
@@ -142,7 +126,7 @@ async def test_the_nodes_of_a_dead_hypervisor_are_made_elsewhere_and_swept_when_
 
 @pytest.mark.timeout(360)  # a queue that nobody polls is waited for for two minutes, which no server skips
 async def test_a_deletion_does_not_wait_for_a_silent_hypervisor(site: Site, clusters: Clusters) -> None:
-    _, two = await enrol(site, clusters, "one", "two")
+    _, two = [await site.enrol(name) for name in ("one", "two")]
     cluster = await living(clusters, "left")
     await site.silence("two")
     await clusters.send(cluster, "delete")
@@ -157,7 +141,7 @@ async def test_a_deletion_does_not_wait_for_a_silent_hypervisor(site: Site, clus
 
 
 async def test_a_look_sees_what_is_not_on_the_silent_hypervisor(site: Site, clusters: Clusters) -> None:
-    await enrol(site, clusters, "one", "two")
+    [await site.enrol(name) for name in ("one", "two")]
     cluster = await living(clusters, "seen")
     await site.silence("two")
     await clusters.send(cluster, "retry")
