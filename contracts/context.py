@@ -23,12 +23,14 @@ class Host(WireModel):
 class Placements(WireModel):
     """Where a cluster's machines are: ``machines`` maps their names to those of ``hosts``.
 
-    ``hosts`` are all hypervisors that anything of the cluster may be on; ``mtu`` is what its machines use.
+    ``hosts`` are all hypervisors that anything of the cluster may be on; ``mtu`` is what its machines use;
+    ``version`` grows with each change, and is 0 for a cluster that was never placed.
     """
 
     machines: dict[str, str] = Field(default_factory=dict)
     hosts: dict[str, Host] = Field(default_factory=dict)
     mtu: int = 1500
+    version: int = 0
 
     def is_lost(self, machine: str) -> bool:
         """Say whether a machine is on a hypervisor that was declared dead, or forgotten since."""
@@ -51,12 +53,6 @@ class ClusterContext(WireModel):
     machine_network: str = ""
     endpoint_host: int = 11
     placements: Placements = Field(default_factory=Placements)
-
-    @property
-    def vni(self) -> int:
-        """Number of the layer-2 network (RFC 7348): of the machine network, so that one claim is for both."""
-        octets = ip_network(self.machine_network).network_address.packed
-        return int.from_bytes(octets[:3])
 
     def address(self, host: int) -> str:
         """Return the address of host number ``host`` (1 to 254) of the machine network."""

@@ -38,7 +38,8 @@ class HypervisorFacts(WireModel):
 
     ``host_id`` is the machine's own (machine-id(5)); ``kind`` is kvm or qemu; ``address`` is where other
     hypervisors reach it, empty for the only one of a site; ``mtu`` is what virtual machines may use;
-    ``clusters`` are the ids of clusters of which something is there.
+    ``clusters`` are the ids of clusters of which something is there; ``broken`` says which of their networks
+    can't be made, and why.
     """
 
     host_id: str
@@ -47,6 +48,7 @@ class HypervisorFacts(WireModel):
     mtu: int = 1500
     capacity: Resources
     clusters: list[str] = Field(default_factory=list)
+    broken: list[str] = Field(default_factory=list)
 
 
 class Mark(StrEnum):
@@ -122,12 +124,15 @@ class PlaceRequest(WireModel):
     """Asks for a hypervisor for each of some machines of a cluster.
 
     Those that have one keep it, unless they are ``moving``: they don't exist now, and leave a hypervisor that
-    takes no new machines.
+    takes no new machines. With ``only_look`` nothing is placed: it is asked whether there is room. With
+    ``unremoved`` they were not removed from where they are, by an operator's word that it is dead.
     """
 
     cluster: ClusterContext
     machines: list[MachinePlan]
     moving: bool = False
+    only_look: bool = False
+    unremoved: bool = False
 
 
 class VacateRequest(WireModel):
@@ -158,6 +163,36 @@ class NetworkRequest(WireModel):
 
     cluster: ClusterContext
     hypervisor: str
+
+
+class ClusterNetwork(WireModel):
+    """A hypervisor's part of a cluster's network.
+
+    ``host`` is its host number in ``network``, ``vni`` the number of the layer-2 network (RFC 7348); ``local`` and
+    ``peers`` are addresses of this hypervisor and of the cluster's others, empty for the only one of a site. One
+    of a lower ``version`` is out of date.
+    """
+
+    cluster_id: str
+    network: str
+    host: int
+    mtu: int
+    vni: int
+    local: str = ""
+    peers: list[str] = Field(default_factory=list)
+    version: int = 0
+
+
+class ClusterNetworks(WireModel):
+    """Networks of the clusters that have machines on a hypervisor."""
+
+    items: list[ClusterNetwork] = Field(default_factory=list)
+
+
+class CheckRequest(HypervisorReference):
+    """Asks a hypervisor what it has, and to be in ``networks`` as they are now."""
+
+    networks: list[ClusterNetwork] = Field(default_factory=list)
 
 
 class HypervisorPhase(StrEnum):

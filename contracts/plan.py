@@ -39,6 +39,7 @@ class StepKind(StrEnum):
     PLACE = "place"
     NETWORK = "network"
     VACATE = "vacate"
+    ROOM = "room"
 
 
 class Step(WireModel):

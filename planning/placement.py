@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 from api.cluster import MachineSize
 from api.errors import ErrorCode
+from contracts.context import Host, Placements
 from contracts.errors import StepError
-from contracts.hypervisors import Resources
+from contracts.hypervisors import ClusterNetwork, Resources
 from contracts.machines import MachinePlan, MachineRole
 
 CPU_OVERCOMMIT = 4
@@ -75,6 +77,25 @@ def takes(size: MachineSize, role: MachineRole, kind: str) -> Resources:
     if kind == "qemu":
         overhead += EMULATOR_MIB
     return Resources(cpus=size.cpus, memory_mib=size.memory_mib + overhead, disk_mib=DISK_MIB[role])
+
+
+def network_on(cluster_id: str, machine_network: str, placements: Placements, name: str) -> ClusterNetwork:
+    """Return a hypervisor's part of a cluster's network; that of the only one when the cluster was never placed.
+
+    The number of the layer-2 network is that of the claimed machine network, so that one claim is for both.
+    """
+    own = placements.hosts.get(name, Host())
+    peers = [host.address for other, host in sorted(placements.hosts.items()) if other != name and not host.dead]
+    return ClusterNetwork(
+        cluster_id=cluster_id,
+        network=machine_network,
+        host=own.host,
+        mtu=placements.mtu,
+        vni=int.from_bytes(ip_network(machine_network).network_address.packed[:3]),
+        local=own.address,
+        peers=peers if own.address else [],
+        version=placements.version,
+    )
 
 
 def fits(candidate: Candidate, need: Resources) -> bool:

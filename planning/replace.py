@@ -21,6 +21,7 @@ DRAIN_TRIES = 8
 PATIENT_TRIES = 20
 """An hour or so: a step that waits for what this operation can't mend must end, so that the next one can."""
 
+_ROOM = ("room", "See that there is room for the new machine", StepKind.ROOM, PATIENT_TRIES)
 _PLACING = (
     ("place", "Choose its hypervisor", StepKind.PLACE, PATIENT_TRIES),
     ("network", "Join that to the cluster's network", StepKind.NETWORK, PATIENT_TRIES),
@@ -46,6 +47,7 @@ def plan_replace(
     steps = _chain(
         [
             *([("locate", "Find its hypervisor", StepKind.LOCATE, PATIENT_TRIES)] if placed else []),
+            *([_ROOM] if placed and operation == "ReplaceMachine" else []),
             *([("drain", f"Move pods away from node {name}", StepKind.DRAIN, DRAIN_TRIES)] if drains else []),
             ("authorities", "See that certificates can be issued", StepKind.AUTHORITIES, PATIENT_TRIES),
             ("remove", f"Fence and remove machine {name}", StepKind.REMOVE_MACHINE, PATIENT_TRIES),

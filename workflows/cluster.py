@@ -103,7 +103,7 @@ class ClusterWorkflow(Access):
         wishes = self._entity.wishes
         if wishes.cancel:
             wishes.cancel = False
-            wishes.replace.clear()
+            wishes.forget_replacements()
             self._entity.waiting_on = ""
         self._show()
         looks = self._entity.created and workflow.patched("look-at-machines")
@@ -138,6 +138,13 @@ class ClusterWorkflow(Access):
             await self._mend(plan)
 
     async def _replace(self, machine: str) -> None:
+        self._entity.wishes.replacing = machine
+        try:
+            await self._replace_now(machine)
+        finally:
+            self._entity.wishes.replacing = ""
+
+    async def _replace_now(self, machine: str) -> None:
         self._enter(Phase.REPAIRING)
         try:
             plan = await self._deciding.plan(replace=machine, lost=machine in self._entity.wishes.lost)
@@ -161,7 +168,7 @@ class ClusterWorkflow(Access):
             self._entity.context = result.context
         else:
             # The next one of several could be the slot that too much depends on while this one is not back.
-            self._entity.wishes.replace.clear()
+            self._entity.wishes.forget_replacements()
         self._enter(Phase.RUNNING if result else Phase.DEGRADED)
 
     def _should_continue_as_new(self) -> bool:
@@ -284,13 +291,14 @@ class ClusterWorkflow(Access):
     @workflow.signal
     def move_machine(self, request: MoveMachine) -> None:
         """Record that a machine must leave its hypervisor. Not for people: they tell the hypervisor."""
-        entity = self._entity
-        if not entity.created or entity.wishes.delete or request.machine not in machine_names(entity.context.spec):
+        entity, wishes = self._entity, self._entity.wishes
+        known = request.machine in machine_names(entity.context.spec) and request.machine != wishes.replacing
+        if not known or not entity.created or wishes.delete:
             return
-        if request.machine not in entity.wishes.replace:
-            entity.wishes.replace.append(request.machine)
-        if request.lost and request.machine not in entity.wishes.lost:
-            entity.wishes.lost.append(request.machine)
+        if request.machine not in wishes.replace:
+            wishes.replace.append(request.machine)
+        if request.lost and request.machine not in wishes.lost:
+            wishes.lost.append(request.machine)
 
     @workflow.query(description="What the cluster is, does and waits for.")
     def status(self) -> ClusterStatus:

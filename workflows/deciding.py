@@ -13,7 +13,14 @@ from api.errors import ErrorCode
 from api.status import ErrorStatus, Phase
 from contracts import activities as names
 from contracts import queues
-from contracts.machines import MachineObservation, MachineObservations, MachinesReference, machine_names
+from contracts.context import Placements
+from contracts.machines import (
+    MachineObservation,
+    MachineObservations,
+    MachinesReference,
+    has_hypervisors,
+    machine_names,
+)
 from contracts.plan import Plan, PlanRequest
 from contracts.repair import RepairDecision, RepairRequest
 from workflows import policies
@@ -81,8 +88,12 @@ class Deciding:
         entity = self._entity
         entity.next_look = workflow.now() + policies.LOOK_INTERVAL
         try:
+            await self._locate()
             decision = await self._decide_repair(at_once=at_once)
         except ActivityError as error:
+            if has_hypervisors(entity.context.spec.provider):
+                entity.phase = Phase.DEGRADED
+                entity.next_look = workflow.now() + policies.LOOK_AGAIN
             self.waits_on(error_status(error))
             return None
         if decision.message or self._unseen:
@@ -97,6 +108,17 @@ class Deciding:
         """Show what the cluster waits for."""
         self._entity.waiting_on = f"{error.code}: {error.message}; {error.hint}"
         self._show()
+
+    async def _locate(self) -> None:
+        """Find where machines are now: an operation that failed may have moved one all the same."""
+        context = self._entity.context
+        if not has_hypervisors(context.spec.provider):
+            return
+        vault = queues.vault(context.spec.site)
+        found = await _ask(
+            names.FIND_PLACEMENTS, vault, context, Placements, "find where machines are", taken_within=SOON
+        )
+        self._entity.context = context.model_copy(update={"placements": found})
 
     async def _decide_repair(self, *, at_once: bool) -> RepairDecision:
         context, wishes = self._entity.context, self._entity.wishes
@@ -128,9 +150,8 @@ class Deciding:
             *(self._observe_some(queue, machines) for queue, machines in looks.items()), return_exceptions=True
         )
         broken = [result for result in ended if isinstance(result, BaseException)]
-        silent = [error for error in broken if isinstance(error, ActivityError)]
         for error in broken:
-            if not isinstance(error, ActivityError) or len(silent) == len(ended):
+            if not isinstance(error, ActivityError) or len(looks) == 1:
                 raise error
         self._unseen = [
             error_status(result, queue).message

@@ -17,16 +17,13 @@ from contracts.plan import Step, StepKind
 from contracts.vault import ClaimRequest, Claims, VaultCleanup
 from contracts.workflows import DELETE_CLUSTER, OperationInput, OperationResult
 from workflows import policies
-from workflows.failures import error_status
+from workflows.failures import error_status, is_unanswered
 from workflows.operation import all_of
 from workflows.steered import Steered
 
 Result = TypeVar("Result")
 
 LOOKS = 2
-
-UNANSWERED = {ErrorCode.WORKER_MISSING: 1, ErrorCode.PROVIDER_UNAVAILABLE: 8}
-"""After how many failures a hypervisor is taken for silent: either is two minutes."""
 
 
 @workflow.defn(name=DELETE_CLUSTER)
@@ -39,6 +36,7 @@ class DeleteClusterWorkflow(Steered):
         super().__init__(start)
         self._silent: set[str] = set()
         self._owing: list[str] = []
+        self._complete = False
 
     @workflow.run
     async def run(self, start: OperationInput | None = None) -> OperationResult:
@@ -67,11 +65,15 @@ class DeleteClusterWorkflow(Steered):
         if found.complete and self._plan.spare_complete:
             message = "the cluster was complete before this start, and a cancel deletes no living cluster"
             raise ApplicationError(message, type=ErrorCode.CLUSTER_COMPLETE, non_retryable=True)
+        self._complete = found.complete
         self._cluster = self._cluster.model_copy(update={"cluster_id": found.cluster_id})
 
     async def _locate(self, step: Step) -> None:
         """Find the cluster's hypervisors. What was on a dead one is removed when it comes back."""
         found = await self._operation.call(step, names.FIND_PLACEMENTS, self._vault, self._cluster, Placements)
+        if self._complete and not found.version:
+            message = f"no record says where machines of {self._cluster.cluster_id} are: see `virsh list --all`"
+            raise ApplicationError(message, type=ErrorCode.HYPERVISOR_REFUSED, non_retryable=True)
         self._cluster = self._cluster.model_copy(update={"placements": found})
         self._silent = {name for name, host in found.hosts.items() if host.dead}
 
@@ -96,10 +98,10 @@ class DeleteClusterWorkflow(Steered):
         queue = queues.hypervisor(self._cluster.spec.site, host)
         try:
             return await self._operation.call(
-                step, activity, queue, self._reference, result_type, summary=host, given_up=_is_silent
+                step, activity, queue, self._reference, result_type, summary=host, given_up=is_unanswered
             )
         except ActivityError as error:
-            if error_status(error).code not in UNANSWERED:
+            if error_status(error).code not in policies.UNANSWERED:
                 raise
             workflow.logger.warning("a hypervisor is silent", extra={"hypervisor": host})
             self._silent.add(host)
@@ -159,10 +161,6 @@ class DeleteClusterWorkflow(Steered):
     @property
     def _vault(self) -> str:
         return queues.vault(self._cluster.spec.site)
-
-
-def _is_silent(error: ErrorStatus, attempt: int) -> bool:
-    return attempt >= UNANSWERED.get(ErrorCode(error.code), attempt + 1)
 
 
 def _still_there(left: list[Leftover]) -> ErrorStatus:

@@ -27,6 +27,12 @@ class Wishes:
     paused: bool = False
     replace: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    replacing: str = ""
+
+    def forget_replacements(self) -> None:
+        """Do none of those that wait."""
+        self.replace.clear()
+        self.lost.clear()
 
     @property
     def wanted(self) -> bool:

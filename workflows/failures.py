@@ -12,6 +12,7 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from api.errors import ERRORS, ErrorCode
 from api.status import ErrorStatus
+from workflows.policies import UNANSWERED
 
 LENGTH = 300
 REFUSAL_LENGTH = 3000
@@ -37,6 +38,11 @@ def error_status(error: BaseException, queue: str = "") -> ErrorStatus:
         retryable=True,
         hint=ERRORS[ErrorCode.INTERNAL].hint,
     )
+
+
+def is_unanswered(error: ErrorStatus, attempt: int) -> bool:
+    """Say whether a hypervisor is silent, after failure number ``attempt``."""
+    return attempt >= UNANSWERED.get(ErrorCode(error.code), attempt + 1)
 
 
 def is_cancelled(error: BaseException) -> bool:

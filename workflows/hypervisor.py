@@ -18,6 +18,8 @@ from contracts import activities as names
 from contracts import queues
 from contracts.hypervisors import (
     HYPERVISOR,
+    CheckRequest,
+    ClusterNetworks,
     Debt,
     EnrolRequest,
     HypervisorFacts,
@@ -79,10 +81,15 @@ class HypervisorWorkflow:
             await self._move_machines()
             await self._wait()
             if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(self._start.model_copy(update={"carried": self._status}))
+                await self._continue_as_new()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return "the hypervisor is forgotten"
+
+    async def _continue_as_new(self) -> None:
+        """Begin a new history, unless somebody wishes for something: that comes first."""
+        await workflow.wait_condition(lambda: self._wish is not None or workflow.all_handlers_finished())
+        if self._wish is None:
+            workflow.continue_as_new(self._start.model_copy(update={"carried": self._status}))
 
     async def _wait(self) -> None:
         self._show()
@@ -97,32 +104,64 @@ class HypervisorWorkflow:
             self._wish = None
 
     async def _check(self) -> None:
-        """Ask the hypervisor what it has, and write that down."""
+        """Have the hypervisor join its networks, ask what it has, and write that down."""
         try:
-            facts = await self._ask(
-                names.CHECK_HYPERVISOR, self._queue, self._reference, HypervisorFacts, "check the hypervisor"
+            known = await self._ask(
+                names.FIND_NETWORKS, self._vault, self._reference, ClusterNetworks, "find its networks"
             )
-            request = EnrolRequest(**self._reference.model_dump(), facts=facts)
+        except ActivityError as error:
+            self._waits_on(error)
+            return
+        try:
+            request = CheckRequest(**self._reference.model_dump(), networks=known.items)
+            facts = await self._ask(
+                names.CHECK_HYPERVISOR, self._queue, request, HypervisorFacts, "check the hypervisor"
+            )
+        except ActivityError as error:
+            await self._note_silence(error)
+        else:
+            await self._enrol(facts)
+
+    async def _note_silence(self, error: ActivityError) -> None:
+        """Write down that it does not answer, so that it gets no new machines."""
+        self._waits_on(error)
+        if self._status.silent_since:
+            return
+        self._update(silent_since=workflow.now())
+        if self._status.record:
+            with contextlib.suppress(ActivityError):  # the next check tells, if there is one
+                self._record = await self._ask(
+                    names.RECORD_SILENCE, self._vault, self._reference, HypervisorRecord, "write down its silence"
+                )
+
+    async def _enrol(self, facts: HypervisorFacts) -> None:
+        request = EnrolRequest(**self._reference.model_dump(), facts=facts)
+        try:
             self._record = await self._ask(
                 names.ENROL_HYPERVISOR, self._vault, request, HypervisorRecord, "write down what it has"
             )
-            self._update(silent_since=None, waiting_on="")
         except ActivityError as error:
-            described = error_status(error, self._queue)
+            described = error_status(error)
             if not described.retryable and self._status.record is None:
                 raise refusal(ErrorCode(described.code), described.message) from error
-            since = self._status.silent_since or workflow.now()
-            self._update(silent_since=since, waiting_on=f"{described.message}; {described.hint}")
+            self._waits_on(error)
+        else:
+            self._update(silent_since=None, waiting_on="; ".join(facts.broken))
 
     async def _sweep(self) -> None:
-        """Remove what could not be removed when it should have been, and write down that it is gone."""
+        """Remove what could not be removed when it should have been, and write down that it is gone.
+
+        What somebody wishes meanwhile comes first.
+        """
         record = self._status.record
         for debt in record.unswept if record and not self._status.silent_since else ():
+            if self._wish is not None:
+                return
             try:
                 await self._remove(debt)
             except ActivityError as error:
-                described = error_status(error, self._queue)
-                self._update(waiting_on=f"{described.message}; {described.hint}")
+                self._waits_on(error)
+                return
 
     async def _remove(self, debt: Debt) -> None:
         cluster = ClusterReference(cluster_id=debt.cluster_id, namespace=debt.namespace, name=debt.name)
@@ -161,8 +200,10 @@ class HypervisorWorkflow:
     async def _move_machines(self) -> None:
         """Tell clusters to move what is to leave; what has a volume here stays."""
         record = self._status.record
-        dead = record is not None and record.mark is Mark.DEAD
-        if record is None or not (dead or self._status.evacuating):
+        if record is None or record.mark is Mark.OPEN:
+            return
+        dead = record.mark is Mark.DEAD
+        if not (dead or self._status.evacuating):
             return
         for machine in record.machines:
             told = self._told.get(f"{machine.cluster_id}/{machine.machine}")
@@ -188,6 +229,10 @@ class HypervisorWorkflow:
             summary=summary,
         )
         return result
+
+    def _waits_on(self, error: ActivityError) -> None:
+        described = error_status(error, self._queue)
+        self._update(waiting_on=f"{described.message}; {described.hint}")
 
     def _update(self, **changes: Any) -> None:
         self._status = self._status.model_copy(update=changes)
@@ -238,19 +283,31 @@ class HypervisorWorkflow:
     @workflow.update(description="Let it take new machines again: {reason}.")
     async def uncordon(self, request: Reason) -> Accepted:
         """Put it into the scheduler's sight; it is refused while it owes the removal of something."""
+        accepted = await self._wished(Mark.OPEN, request, "it takes new machines")
         self._update(evacuating=False)
-        return await self._wished(Mark.OPEN, request, "it takes new machines")
+        return accepted
 
     @workflow.update(description="Cordon it, and have nodes replaced elsewhere, one by one: {reason}.")
     async def evacuate(self, request: Reason) -> Accepted:
         """Move what can be moved; control plane machines stay, as their volumes are here."""
+        accepted = await self._wished(Mark.CORDONED, request, "its nodes are replaced elsewhere")
         self._update(evacuating=True)
-        return await self._wished(Mark.CORDONED, request, "its nodes are replaced elsewhere")
+        return accepted
 
     @workflow.update(description="Give your word that nothing runs there, nor will before it is swept: {reason}.")
     async def declare_dead(self, request: Reason) -> Accepted:
         """Have its nodes made elsewhere without seeing them gone. What it owes is removed when it is back."""
         return await self._wished(Mark.DEAD, request, "its nodes are made elsewhere; keep its power off")
+
+    @declare_dead.validator
+    def check_declare_dead(self, request: Reason) -> None:
+        """Refuse while it answers: all its nodes would be there twice."""
+        del request
+        if not self._status.silent_since:
+            raise refusal(
+                ErrorCode.HYPERVISOR_REFUSED,
+                "it answers: evacuate it, or stop its worker and wait until it is Silent",
+            )
 
     @workflow.update(description="Take it out of the inventory; it must have no machines: {reason}.")
     async def forget(self, request: Reason) -> Accepted:
@@ -261,6 +318,8 @@ class HypervisorWorkflow:
         """Hand a wish to the loop, and answer when it is fulfilled."""
         workflow.logger.info("wished", extra={"wish": wish, "reason": request.reason})
         async with self._one_by_one:
+            if self._forgotten:
+                raise refusal(ErrorCode.HYPERVISOR_REFUSED, "it is forgotten; start it again to enrol it")
             self._wish = wish
             await workflow.wait_condition(lambda: self._wish is None)
             if self._refusal:

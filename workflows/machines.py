@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from contracts import activities as names
 from contracts import queues
@@ -28,6 +29,8 @@ from contracts.vault import (
     SigningRequest,
 )
 from contracts.workflows import OperationInput
+from workflows import policies
+from workflows.failures import error_status, is_unanswered
 from workflows.operation import all_of, internal
 from workflows.steered import Steered
 
@@ -42,7 +45,7 @@ class MachineSteps(Steered):
         """Take the plan."""
         super().__init__(start)
         self._booted: dict[str, MachineRequests] = {}
-        self._before = self._cluster.placements
+        self._unremoved = False
 
     async def _authorities(self, step: Step) -> None:
         await all_of(*(self._authority(step, authority) for authority in Authority))
@@ -65,24 +68,42 @@ class MachineSteps(Steered):
         machines = (
             self._machines(step) if step.group else [one for all_ in self._plan.groups.values() for one in all_]
         )
-        request = PlaceRequest(cluster=self._cluster, machines=machines, moving=bool(step.group))
-        self._before = self._cluster.placements
+        request = PlaceRequest(
+            cluster=self._cluster, machines=machines, moving=bool(step.group), unremoved=self._unremoved
+        )
         placements = await self._operation.call(step, names.PLACE_MACHINES, self._vault, request, Placements)
         self._cluster = self._cluster.model_copy(update={"placements": placements})
 
     async def _network(self, step: Step) -> None:
-        """Join hypervisors to the cluster's network; those that have been joined know all others already."""
-        placed = self._cluster.placements
-        if step.group and placed.hosts == self._before.hosts:
-            asked = {placed.machines[machine.name] for machine in self._machines(step)}
-        else:
-            asked = {name for name, host in placed.hosts.items() if not host.dead}
-        await all_of(*(self._join(step, name) for name in sorted(asked)))
+        """Join the cluster's hypervisors, and let each know the others.
 
-    async def _join(self, step: Step, hypervisor: str) -> None:
+        For a living cluster those without the machine may be silent: they are told of the others by their next
+        check.
+        """
+        placed = self._cluster.placements
+        own = (
+            {placed.machines[machine.name] for machine in self._machines(step)} if step.group else {*placed.hosts}
+        )
+        living = sorted(name for name, host in placed.hosts.items() if not host.dead)
+        await all_of(*(self._join(step, name, needed=name in own) for name in living))
+
+    async def _join(self, step: Step, hypervisor: str, *, needed: bool) -> None:
         request = NetworkRequest(cluster=self._cluster, hypervisor=hypervisor)
         queue = queues.hypervisor(self._cluster.spec.site, hypervisor)
-        await self._operation.call(step, names.ENSURE_NETWORK, queue, request, type(None), summary=hypervisor)
+        try:
+            await self._operation.call(
+                step,
+                names.ENSURE_NETWORK,
+                queue,
+                request,
+                type(None),
+                summary=hypervisor,
+                given_up=lambda error, attempt: not needed and is_unanswered(error, attempt),
+            )
+        except ActivityError as error:
+            if needed or error_status(error).code not in policies.UNANSWERED:
+                raise
+            workflow.logger.warning("not joined now", extra={"hypervisor": hypervisor})
 
     async def _boot(self, step: Step) -> None:
         await all_of(*(self._boot_machine(step, machine) for machine in self._machines(step)))

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from temporalio.common import RetryPolicy
 
+from api.errors import ErrorCode
 from contracts import activities as names
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
@@ -24,6 +25,9 @@ LOOK_QUEUE_TIMEOUT = timedelta(seconds=30)
 LOST_REQUEST = timedelta(seconds=1)
 """Longest time after which a request whose sender died can still take effect, between processes of one host."""
 
+UNANSWERED = {ErrorCode.WORKER_MISSING: 1, ErrorCode.PROVIDER_UNAVAILABLE: 8}
+"""After how many failures a hypervisor is taken for silent: either is two minutes."""
+
 ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 """The workflow itself tries again, so that attempt, error and next retry are seen in its details."""
 
@@ -32,6 +36,8 @@ _DEFAULT = timedelta(seconds=30)
 _LONGER = {
     names.BOOT_MACHINE: timedelta(minutes=10),
     names.INSTALL_MACHINE: timedelta(minutes=4),
+    names.CHECK_HYPERVISOR: timedelta(minutes=3),
+    names.ENSURE_NETWORK: timedelta(minutes=3),
     names.ENSURE_ENDPOINT: timedelta(minutes=1),
     names.DELETE_MACHINES: timedelta(minutes=5),
     names.FENCE_MACHINE: timedelta(minutes=4),

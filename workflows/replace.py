@@ -14,7 +14,9 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from api.errors import ErrorCode
 from contracts import activities as names
+from contracts.context import Placements
 from contracts.guest import GuestReport, GuestRequest
+from contracts.hypervisors import PlaceRequest
 from contracts.machines import MachineObservations, MachinesReference, MachineState
 from contracts.plan import Step, StepKind
 from contracts.workflows import REPAIR_MACHINE, REPLACE_MACHINE, OperationInput, OperationResult
@@ -46,6 +48,7 @@ class _OneMachine(MachineSteps):
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {
             StepKind.LOCATE: self._locate,
+            StepKind.ROOM: self._room,
             StepKind.DRAIN: self._drain,
             StepKind.AUTHORITIES: self._authorities,
             StepKind.FENCE: self._machine(names.FENCE_MACHINE),
@@ -58,6 +61,11 @@ class _OneMachine(MachineSteps):
             StepKind.REJOIN: self._guest(names.AWAIT_NODES, anew=True),
             StepKind.UNCORDON: self._uncordon,
         }
+
+    async def _room(self, step: Step) -> None:
+        """See that the new machine finds a hypervisor, before anything is done to the old one."""
+        request = PlaceRequest(cluster=self._cluster, machines=self._machines(step), moving=True, only_look=True)
+        await self._operation.call(step, names.PLACE_MACHINES, self._vault, request, Placements)
 
     async def _drain(self, step: Step) -> None:
         """Move pods away, if there is a way: a dead API and pods that won't go don't keep the machine."""
@@ -77,7 +85,9 @@ class _OneMachine(MachineSteps):
     def _machine(self, activity: str) -> Callable[[Step], Awaitable[None]]:
         async def run(step: Step) -> None:
             for machine in self._machines(step):
-                if not self._cluster.placements.is_lost(machine.name):
+                if self._cluster.placements.is_lost(machine.name):
+                    self._unremoved = True
+                else:
                     await self._power_off(step, activity, machine.name)
 
         return run

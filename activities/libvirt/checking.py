@@ -16,8 +16,9 @@ from activities.libvirt.provider import LibvirtProvider, Settings
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.errors import StepError
-from contracts.hypervisors import HypervisorFacts, HypervisorReference, NetworkRequest
+from contracts.hypervisors import CheckRequest, HypervisorFacts, NetworkRequest
 from nodes.machine.store import private_folder, write_file
+from planning.placement import network_on
 
 PROGRAMS = ("nft", "ip", "bridge")
 
@@ -37,17 +38,17 @@ class HypervisorActivities:
         return [self.check, self.ensure_network]
 
     @activity.defn(name=names.CHECK_HYPERVISOR)
-    def check(self, reference: HypervisorReference) -> HypervisorFacts:
-        """Return what the hypervisor has and what is on it; networks that somebody harmed are made whole.
+    def check(self, request: CheckRequest) -> HypervisorFacts:
+        """Return what the hypervisor has and what is on it, having joined the networks that it is to be in.
 
         Raises ``StepError`` with ProviderUnavailable when libvirt or a program that is needed is missing, or when
         no device has the address that other hypervisors are to reach it at.
         """
-        with step_errors(f"checking hypervisor {reference.name}"):
+        with step_errors(f"checking hypervisor {request.name}"):
             if missing := [program for program in PROGRAMS if not shutil.which(program)]:
-                raise StepError(ErrorCode.PROVIDER_UNAVAILABLE, f"{reference.name} lacks {', '.join(missing)}")
+                raise StepError(ErrorCode.PROVIDER_UNAVAILABLE, f"{request.name} lacks {', '.join(missing)}")
             address = self._settings.address
-            self._networks.restore()
+            broken = self._networks.restore(request.networks)
             left = LibvirtProvider(self._settings, lambda _release: {}).list_left()
             return HypervisorFacts(
                 host_id=self._host_id(),
@@ -55,17 +56,18 @@ class HypervisorActivities:
                 address=address,
                 mtu=overlay_mtu(address) if address else LARGEST_MTU,
                 capacity=self._hypervisor.capacity(),
-                clusters=sorted({item.cluster_id for item in left}),
+                clusters=sorted({item.cluster_id or item.name for item in left}),
+                broken=broken,
             )
 
     @activity.defn(name=names.ENSURE_NETWORK)
     def ensure_network(self, request: NetworkRequest) -> None:
         """Join the hypervisor to a cluster's network, and let it know the cluster's other hypervisors."""
-        cluster_id = request.cluster.cluster_id
-        with step_errors(f"making the network of cluster {cluster_id}"):
-            if self._places.tombstone(cluster_id).exists():
-                raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster_id} has been deleted")
-            self._networks.ensure(request.cluster, request.hypervisor)
+        cluster = request.cluster
+        with step_errors(f"making the network of cluster {cluster.cluster_id}"):
+            self._networks.ensure(
+                network_on(cluster.cluster_id, cluster.machine_network, cluster.placements, request.hypervisor)
+            )
 
     def _host_id(self) -> str:
         """Return an id that is made with the folder: a hypervisor that lost its volumes is another one."""

@@ -45,6 +45,7 @@ table inet {TABLE} {{
     }}
     chain forward {{
         type filter hook forward priority filter - 10;
+        iifname "{BRIDGES}" udp dport {PORT} drop
         {networks}
         {hypervisors}
     }}

@@ -19,7 +19,7 @@ from contracts.errors import StepError
 from contracts.hypervisors import Resources
 
 POOL = "giantnetes"
-MIB = 1024 * 1024
+GIB = 1024**3
 GONE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 T = TypeVar("T")
@@ -157,7 +157,8 @@ class Hypervisor:
         """Return what the hypervisor has in all; of the disk what is free and what our volumes take."""
         pool, host = self._pool(), self.connection.getInfo()
         free, taken = pool.info()[3], sum(volume.info()[2] for volume in pool.listAllVolumes())
-        return Resources(cpus=host[2], memory_mib=host[1], disk_mib=(free + taken) // MIB)
+        # Whole GiB: what is free changes all the time, and who is told of it writes it down.
+        return Resources(cpus=host[2], memory_mib=host[1], disk_mib=(free + taken) // GIB * 1024)
 
     def volume_names(self) -> list[str]:
         """Return the names of all volumes of the pool."""

@@ -11,34 +11,19 @@ from pathlib import Path
 import structlog
 from filelock import FileLock
 from libvirt import libvirtError
-from pydantic import Field, ValidationError
 
 from activities.libvirt.firewall import ensure_firewall
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.overlay import Overlay, ensure_overlay, overlays, remove_overlay
 from activities.libvirt.places import Places
 from activities.libvirt.xml import NetworkSpec, network_xml
-from contracts.context import ClusterContext, Host
+from api.errors import ErrorCode
 from contracts.errors import StepError
-from contracts.model import WireModel
+from contracts.hypervisors import ClusterNetwork
 from nodes.machine.store import private_folder, write_file
 
 LOCK_SECONDS = 120.0
 log = structlog.get_logger(__name__)
-
-
-class NetworkDocument(WireModel):
-    """A cluster's network here. ``host`` is this hypervisor's host number in it; ``local`` and ``peers`` are
-    addresses of this hypervisor and of the cluster's others, empty for the only one of a site.
-    """
-
-    cluster_id: str
-    network: str
-    host: int
-    mtu: int
-    vni: int
-    local: str = ""
-    peers: list[str] = Field(default_factory=list)
 
 
 class Networks:
@@ -50,17 +35,22 @@ class Networks:
         self._hypervisor = hypervisor
         self._management = management
 
-    def ensure(self, cluster: ClusterContext, name: str) -> None:
-        """Make what the hypervisor called ``name`` has of a cluster's network.
+    def ensure(self, wanted: ClusterNetwork) -> None:
+        """Make this hypervisor's part of a cluster's network, unless it has been told something newer.
 
-        Raises ``StepError``, or libvirt's error.
+        Raises ``StepError``, with ClusterDeleted when the cluster is gone from here, or libvirt's error.
         """
-        document = network_document(cluster, name)
-        path = self._path(cluster.cluster_id)
+        path = self._path(wanted.cluster_id)
         private_folder(path.parent)
         with self._alone():
-            write_file(path, document.model_dump_json().encode())
-            self._make(document)
+            # Under the lock: a deletion writes its tombstone, and then takes the network away.
+            if self._places.tombstone(wanted.cluster_id).exists():
+                raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {wanted.cluster_id} has been deleted")
+            known = self._document(path)
+            if known and known.version > wanted.version:
+                wanted = known
+            write_file(path, wanted.model_dump_json().encode())
+            self._make(wanted)
 
     def remove(self, cluster_id: str) -> None:
         """Remove a cluster's network, if it is there."""
@@ -70,14 +60,22 @@ class Networks:
             self._path(cluster_id).unlink(missing_ok=True)
             self._ensure_firewall()
 
-    def restore(self) -> None:
-        """Make all networks that were asked for, as after a reboot; one that fails is told, and hides no other."""
-        for document in self._documents():
+    def restore(self, wanted: Sequence[ClusterNetwork] = ()) -> list[str]:
+        """Make ``wanted`` networks and all that were asked for before, as after a reboot.
+
+        Returns a sentence about each that can't be made: one that fails hides no other.
+        """
+        known = {document.cluster_id: document for document in self._documents()}
+        known |= {network.cluster_id: network for network in wanted}
+        broken = []
+        for network in known.values():
             try:
-                with self._alone():
-                    self._make(document)
+                self.ensure(network)
             except (StepError, libvirtError) as error:
-                log.warning("network not restored", cluster_id=document.cluster_id, reason=str(error))
+                if getattr(error, "code", None) is not ErrorCode.CLUSTER_DELETED:
+                    log.warning("network not restored", cluster_id=network.cluster_id, reason=str(error))
+                    broken.append(f"the network of cluster {network.cluster_id} is broken: {error}")
+        return broken
 
     def found(self) -> list[tuple[str, str, str]]:
         """Return kind, cluster id and name of each bridge and VXLAN device that exists."""
@@ -85,7 +83,7 @@ class Networks:
         bridges = [("bridge", owner, self._places.bridge(owner)) for owner in self._hypervisor.networks()]
         return bridges + [("overlay", known.get(device, ""), device) for device in overlays()]
 
-    def _make(self, document: NetworkDocument) -> None:
+    def _make(self, document: ClusterNetwork) -> None:
         self._ensure_firewall()
         name, bridge = self._places.network(document.cluster_id), self._places.bridge(document.cluster_id)
         network = IPv4Network(document.network)
@@ -101,10 +99,16 @@ class Networks:
         peers = sorted({peer for document in self._documents() for peer in document.peers})
         ensure_firewall(self._management, peers)
 
-    def _documents(self) -> Iterator[NetworkDocument]:
+    def _documents(self) -> Iterator[ClusterNetwork]:
         for path in sorted(self._places.networks.glob("*.json")):
-            with contextlib.suppress(FileNotFoundError, ValidationError):  # removed meanwhile, or half written
-                yield NetworkDocument.model_validate_json(path.read_bytes())
+            if document := self._document(path):
+                yield document
+
+    @staticmethod
+    def _document(path: Path) -> ClusterNetwork | None:
+        with contextlib.suppress(FileNotFoundError):
+            return ClusterNetwork.model_validate_json(path.read_bytes())
+        return None
 
     def _path(self, cluster_id: str) -> Path:
         return self._places.network_document(cluster_id)
@@ -116,19 +120,3 @@ class Networks:
         private_folder(path.parent)
         with FileLock(path, timeout=LOCK_SECONDS):
             yield
-
-
-def network_document(cluster: ClusterContext, name: str) -> NetworkDocument:
-    """Return what a hypervisor's part of a cluster's network is to be; of the only one when none is placed."""
-    hosts = cluster.placements.hosts
-    own = hosts.get(name, Host())
-    peers = [host.address for other, host in sorted(hosts.items()) if other != name and not host.dead]
-    return NetworkDocument(
-        cluster_id=cluster.cluster_id,
-        network=cluster.machine_network,
-        host=own.host,
-        mtu=cluster.placements.mtu,
-        vni=cluster.vni,
-        local=own.address,
-        peers=peers if own.address else [],
-    )

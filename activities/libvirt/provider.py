@@ -20,7 +20,7 @@ from activities.libvirt.errors import step_errors
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.images import ensure_images
 from activities.libvirt.leftovers import find_leftovers
-from activities.libvirt.networks import Networks, network_document
+from activities.libvirt.networks import Networks
 from activities.libvirt.places import DOCUMENT, ETCD, IGNITION, SCRATCH, STATE, Places, checked, searchable_folder
 from activities.libvirt.units import UNITS_COMMAND, machine_state, read_units, service_states
 from activities.libvirt.xml import DomainSpec, Volume, domain_xml
@@ -28,6 +28,7 @@ from api.errors import ErrorCode
 from api.release import Release
 from contracts.context import ClusterContext
 from contracts.errors import StepError
+from contracts.hypervisors import ClusterNetwork
 from contracts.machines import (
     INCOMING,
     REQUESTS_COMMAND,
@@ -46,6 +47,7 @@ from nodes.machine.store import private_folder, write_file
 from nodes.model import MachineConfig
 from nodes.render import render
 from nodes.systemd import MACHINE_PROGRAM
+from planning.placement import network_on
 from planning.releases import load_releases
 
 LOCK_SECONDS = 120.0
@@ -110,7 +112,7 @@ class LibvirtProvider:
             if document is None:
                 document = self._create(MachineRequest(cluster=cluster, machine=machine, slots=slots), folder)
             name = self._places.domain(cluster_id, machine.name)
-            self._networks.ensure(cluster, cluster.placements.machines.get(machine.name, ""))
+            self._networks.ensure(_network(cluster, machine))
             uuid = document["instance_id"]
             self._hypervisor.ensure_domain(name, uuid, lambda: self._domain(cluster, machine, document))
             return MachineFacts(
@@ -196,7 +198,7 @@ class LibvirtProvider:
         """Write down what the machine is; its document comes last, and makes it exist."""
         config, cluster = self._render(request), request.cluster
         identity = Identity(name=request.machine.name, instance_id=str(uuid4()))
-        network = network_document(cluster, cluster.placements.machines.get(request.machine.name, ""))
+        network = _network(cluster, request.machine)
         gateway, length = cluster.address(network.host), IPv4Network(cluster.machine_network).prefixlen
         nameservers = self._settings.nameservers or (
             gateway,
@@ -302,6 +304,11 @@ class LibvirtProvider:
             private_folder(path.parent)
             with FileLock(path, timeout=LOCK_SECONDS):
                 yield
+
+
+def _network(cluster: ClusterContext, machine: MachinePlan) -> ClusterNetwork:
+    placed = cluster.placements
+    return network_on(cluster.cluster_id, cluster.machine_network, placed, placed.machines.get(machine.name, ""))
 
 
 def _release(cluster: ClusterContext) -> Release:

@@ -64,8 +64,10 @@ def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
         hypervisors.mark,
         hypervisors.forget,
         hypervisors.swept,
+        hypervisors.silent,
         placements.place,
         placements.find,
+        placements.networks,
         placements.vacate,
     ]
 

@@ -42,13 +42,14 @@ _RACES = 20
 class HypervisorEntry(Stored):
     """A hypervisor. ``machines`` are what it has or is to get, by cluster id and name, and take room of it.
 
-    ``unswept`` of one that is forgotten is what it was let off.
+    ``unswept`` of one that is forgotten is what it was let off; ``silent_since`` is when it began not to answer.
     """
 
     facts: HypervisorFacts
     mark: Mark = Mark.OPEN
     enrolled_at: datetime
     forgotten_at: datetime | None = None
+    silent_since: datetime | None = None
     machines: dict[str, PlacedMachine] = Field(default_factory=dict)
     unswept: list[Debt] = Field(default_factory=list)
 
@@ -89,7 +90,9 @@ class Hypervisors:
                 return self._new(request)
             if entry.facts.host_id != request.facts.host_id:
                 raise _refused(request, "another machine than the one that was enrolled answers by this name")
-            return entry.model_copy(update={"facts": request.facts}) if entry.facts != request.facts else None
+            if entry.facts == request.facts and not entry.silent_since:
+                return None
+            return entry.model_copy(update={"facts": request.facts, "silent_since": None})
 
         return _record(request, self._write(request, change))
 
@@ -97,13 +100,25 @@ class Hypervisors:
     def mark(self, request: MarkRequest) -> HypervisorRecord:
         """Write down whether a hypervisor may take new machines.
 
-        Raises ``StepError`` with HypervisorRefused when one is to be opened that is still to be swept.
+        Raises ``StepError`` with HypervisorRefused when one is to be opened that is still to be swept, and for
+        anything but that when it was declared dead.
         """
 
         def change(entry: HypervisorEntry) -> HypervisorEntry | None:
+            if request.mark is Mark.CORDONED and entry.mark is Mark.DEAD:
+                raise _refused(request, "it was declared dead: uncordon it when it is back")
             if request.mark is Mark.OPEN and entry.unswept:
                 raise _refused(request, f"{_listed(entry.unswept)} must be removed from it first")
             return entry.model_copy(update={"mark": request.mark})
+
+        return _record(request, self.change(request, change))
+
+    @activity.defn(name=names.RECORD_SILENCE)
+    def silent(self, request: HypervisorReference) -> HypervisorRecord:
+        """Write down that a hypervisor does not answer: it gets no new machines until its next check."""
+
+        def change(entry: HypervisorEntry) -> HypervisorEntry | None:
+            return None if entry.silent_since else entry.model_copy(update={"silent_since": self._now()})
 
         return _record(request, self.change(request, change))
 

@@ -12,11 +12,13 @@ writes the cluster's record and then the hypervisor's has seen, or stopped, all 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from pydantic import Field
 from temporalio import activity
 
+from activities.parallel import gather
 from activities.vault.clock import Clock, utc_now
 from activities.vault.hypervisors import HypervisorEntry, Hypervisors
 from activities.vault.paths import placement_path
@@ -26,6 +28,7 @@ from contracts import activities as names
 from contracts.context import ClusterContext, Host, Placements
 from contracts.errors import StepError
 from contracts.hypervisors import (
+    ClusterNetworks,
     Debt,
     HypervisorReference,
     Mark,
@@ -35,7 +38,7 @@ from contracts.hypervisors import (
     VacateRequest,
 )
 from contracts.machines import MachinePlan, MachineRole
-from planning.placement import Candidate, fits, free_host, place, takes
+from planning.placement import Candidate, fits, free_host, network_on, place, takes
 
 log = structlog.get_logger(__name__)
 
@@ -81,22 +84,39 @@ class PlacementTable:
         Raises ``StepError``: Capacity when a machine fits nowhere, VolumeLost when a slot's volume is on a
         hypervisor that was declared dead.
         """
+        if request.only_look:
+            return self._look(request)
         site = request.cluster.spec.site
         for tried in range(MAX_TRIES):
             before = self._entry(request.cluster.cluster_id)
             found = self._hypervisors.entries(site)
             pinned = self._pin(request, before, found, announce=tried == 0)
             if pinned and self._take_all(pinned, request.machines):
-                self._drop_others(pinned, request.machines, found)
+                self._drop_others(pinned, request, found)
                 if self._stands(pinned):
-                    return _placements(pinned.entry, found)
+                    return _placements(pinned.entry, pinned.version, found)
         raise StepError(ErrorCode.CAPACITY, f"hypervisors of {site} fill faster than machines can be placed")
 
     @activity.defn(name=names.FIND_PLACEMENTS)
     def find(self, cluster: ClusterContext) -> Placements:
         """Return where a cluster's machines are; nothing for one that was never placed."""
-        entry, _ = self._entry(cluster.cluster_id)
-        return _placements(entry, self._hypervisors.entries(cluster.spec.site)) if entry else Placements()
+        entry, version = self._entry(cluster.cluster_id)
+        return _placements(entry, version, self._hypervisors.entries(cluster.spec.site)) if entry else Placements()
+
+    @activity.defn(name=names.FIND_NETWORKS)
+    def networks(self, hypervisor: HypervisorReference) -> ClusterNetworks:
+        """Return the networks of the clusters that have a place on a hypervisor; none for one not enrolled."""
+        found = self._hypervisors.entries(hypervisor.site)
+        there = found[hypervisor.name].machines.values() if hypervisor.name in found else ()
+        ids = sorted({placed.cluster_id for placed in there})
+        entries = gather([partial(self._entry, cluster_id) for cluster_id in ids])
+        return ClusterNetworks(
+            items=[
+                network_on(cluster_id, entry.network, _placements(entry, version, found), hypervisor.name)
+                for cluster_id, (entry, version) in zip(ids, entries, strict=True)
+                if entry and entry.network and not entry.ended and hypervisor.name in entry.hosts
+            ]
+        )
 
     @activity.defn(name=names.VACATE_HYPERVISORS)
     def vacate(self, request: VacateRequest) -> Vacated:
@@ -112,6 +132,13 @@ class PlacementTable:
             if left and any(one.cluster_id == cluster_id for one in left.unswept):
                 owing.append(name)
         return Vacated(owing=owing)
+
+    def _look(self, request: PlaceRequest) -> Placements:
+        """Return where machines would be placed now."""
+        entry, version = self._entry(request.cluster.cluster_id)
+        found = self._hypervisors.entries(request.cluster.spec.site)
+        intended = self._intended(request, entry, _settled(request, entry, found), found)
+        return _placements(intended, version, found)
 
     def _end(self, cluster_id: str) -> PlacementEntry:
         """Mark a cluster's record, also one not made yet: a request for a place may be on its way still."""
@@ -206,15 +233,14 @@ class PlacementTable:
         entry = self._hypervisors.change(_at(cluster, name), change)
         return entry is not None and keys.keys() <= entry.machines.keys()
 
-    def _drop_others(
-        self, pinned: _Pinned, machines: Sequence[MachinePlan], found: Mapping[str, HypervisorEntry]
-    ) -> None:
+    def _drop_others(self, pinned: _Pinned, request: PlaceRequest, found: Mapping[str, HypervisorEntry]) -> None:
         """Take machines that have moved out of the records of where they were."""
-        placed = {machine.name: pinned.entry.machines[machine.name] for machine in machines}
+        placed = {machine.name: pinned.entry.machines[machine.name] for machine in request.machines}
         for name in sorted({*pinned.entry.hosts} & {*found}):
-            self._drop(pinned, name, {machine for machine, host in placed.items() if host != name})
+            gone = {machine for machine, host in placed.items() if host != name}
+            self._drop(pinned, name, gone, unremoved=request.unremoved)
 
-    def _drop(self, pinned: _Pinned, name: str, machines: Collection[str]) -> None:
+    def _drop(self, pinned: _Pinned, name: str, machines: Collection[str], *, unremoved: bool) -> None:
         """Take machines out of a record; a dead hypervisor may have them still, should it come back."""
         cluster = pinned.cluster
         keys = {_key(cluster.cluster_id, machine) for machine in machines}
@@ -233,7 +259,7 @@ class PlacementTable:
                 )
                 for machine in gone
             ]
-            owed = debts if entry.mark is Mark.DEAD else []
+            owed = debts if unremoved or entry.mark is Mark.DEAD else []
             return entry.model_copy(update={"machines": left, "unswept": [*entry.unswept, *owed]})
 
         self._hypervisors.change(_at(cluster, name), change)
@@ -268,18 +294,18 @@ def _settled(
             if there.mark is Mark.DEAD and request.moving:
                 raise StepError(ErrorCode.VOLUME_LOST, f"the volume of {machine.name} is on {name}, which is dead")
             settled[machine.name] = name
-        elif there.mark is Mark.OPEN or not request.moving:
+        elif there.mark is Mark.OPEN or (not request.moving and there.mark is not Mark.DEAD):
             settled[machine.name] = name
     return settled
 
 
-def _placements(entry: PlacementEntry, found: Mapping[str, HypervisorEntry]) -> Placements:
+def _placements(entry: PlacementEntry, version: int, found: Mapping[str, HypervisorEntry]) -> Placements:
     hosts = {
         name: Host(address=found[name].facts.address, host=host, dead=found[name].mark is Mark.DEAD)
         for name, host in entry.hosts.items()
         if name in found
     }
-    return Placements(machines=entry.machines, hosts=hosts, mtu=entry.mtu)
+    return Placements(machines=entry.machines, hosts=hosts, mtu=entry.mtu, version=version)
 
 
 def _placed(cluster: ClusterContext, machine: MachinePlan, kind: str) -> PlacedMachine:
@@ -299,6 +325,8 @@ def _candidates(found: Mapping[str, HypervisorEntry], mtu: int) -> Sequence[Cand
 
 def _candidate(name: str, entry: HypervisorEntry, mtu: int) -> Candidate:
     closed = "" if entry.mark is Mark.OPEN else f"is {entry.mark}"
+    if entry.silent_since:
+        closed = f"is silent since {entry.silent_since:%Y-%m-%d %H:%M} UTC"
     if entry.unswept:
         closed = f"is still to be swept of {entry.unswept[0].cluster_id}"
     if not closed and entry.facts.mtu < mtu:

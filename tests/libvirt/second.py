@@ -59,7 +59,8 @@ def second_hypervisor(temporal_port: int) -> Iterator[SecondHypervisor]:
     )
     try:
         assert process.stdout
-        assert process.stdout.readline() == b"ready\n", "the second libvirt daemon does not start"
+        with process.stdout as output:
+            assert output.readline() == b"ready\n", "the second libvirt daemon does not start"
         second = SecondHypervisor(process.pid)
         _join(second, temporal_port)
         yield second

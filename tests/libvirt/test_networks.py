@@ -12,7 +12,7 @@ import pytest
 from api.errors import ErrorCode
 from contracts.context import ClusterContext, Host, Placements
 from contracts.errors import StepError
-from contracts.hypervisors import HypervisorFacts, HypervisorReference, NetworkRequest
+from contracts.hypervisors import CheckRequest, HypervisorFacts, NetworkRequest
 from tests.contract.clusters import TestCluster
 from tests.libvirt.guests import in_a_room
 
@@ -62,7 +62,7 @@ def links(kind: str) -> list[str]:
 def check(settings: "Settings") -> HypervisorFacts:
     from activities.libvirt.checking import HypervisorActivities  # noqa: PLC0415
 
-    return HypervisorActivities(settings).check(HypervisorReference(site="default", name="own"))
+    return HypervisorActivities(settings).check(CheckRequest(site="default", name="own"))
 
 
 def ensure(settings: "Settings", cluster: ClusterContext) -> None:

@@ -98,8 +98,7 @@ async def test_a_silent_hypervisor_keeps_no_deletion_waiting_and_is_swept(spread
     spread.workers.close()
     await delete(spread.handle)
     assert len(spread.second.domains()) == 1
-    left = await asyncio.to_thread(run, G8S, "leftovers", ok=False)
-    say(left)
+    say(left := await asyncio.to_thread(run, G8S, "leftovers", ok=False))
     assert "second/everything" in left
     there = {"GIANTNETES_HYPERVISOR_ADDRESS": SECOND, "TEMPORAL_ADDRESS": _temporal(stack)}
     with hypervisor_worker(stack, "second", spread.second.prefix, **there):

@@ -29,7 +29,7 @@ def steps(plan: Plan) -> list[str]:
         (
             "libvirt",
             "control-plane-1",
-            "locate drain authorities remove place network boot start api join uncordon",
+            "locate room drain authorities remove place network boot start api join uncordon",
         ),
     ],
 )

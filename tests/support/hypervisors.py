@@ -20,10 +20,10 @@ from contracts import activities as names
 from contracts import queues
 from contracts.hypervisors import (
     HYPERVISOR,
+    CheckRequest,
     HypervisorFacts,
     HypervisorInput,
     HypervisorPhase,
-    HypervisorReference,
     HypervisorStatus,
     NetworkRequest,
     Resources,
@@ -62,7 +62,7 @@ class FakeHypervisor:
     def queue(self) -> Queue:
         """Return its queue with what its worker does."""
         done: list[tuple[str, type, Callable[[Any], Any]]] = [
-            (names.CHECK_HYPERVISOR, HypervisorReference, lambda _: self._checked()),
+            (names.CHECK_HYPERVISOR, CheckRequest, self._checked),
             (names.ENSURE_NETWORK, NetworkRequest, self._join),
             (names.BOOT_MACHINE, MachineRequest, self._boot),
             (names.INSTALL_MACHINE, InstallRequest, lambda it: self._seen(it.cluster.cluster_id, it.machine.name)),
@@ -74,12 +74,16 @@ class FakeHypervisor:
         ]
         return Queue(queues.hypervisor(SITE, self.name), [_activity(*each) for each in done])
 
-    def _checked(self) -> HypervisorFacts:
+    def _checked(self, request: CheckRequest) -> HypervisorFacts:
+        for network in request.networks:
+            self.peers[network.cluster_id] = {*network.peers}
         return self.facts.model_copy(update={"clusters": sorted({cluster_id for cluster_id, _ in self.machines})})
 
     def _join(self, request: NetworkRequest) -> None:
         hosts = request.cluster.placements.hosts
-        self.peers[request.cluster.cluster_id] = {*hosts} - {self.name}
+        self.peers[request.cluster.cluster_id] = {
+            host.address for name, host in hosts.items() if name != self.name and not host.dead
+        }
 
     def _boot(self, request: MachineRequest) -> MachineRequests:
         assert request.cluster.cluster_id in self.peers, "a machine needs its network"
@@ -119,7 +123,7 @@ class Site:
         """Serve everything but the hypervisors, which ``wake`` starts one by one."""
         known, table = Hypervisors(self.records), PlacementTable(self.records)
         real: list[Callable[..., Any]] = [known.enrolled, known.enrol, known.mark, known.forget, known.swept]
-        real += [table.place, table.find, table.vacate]
+        real += [known.silent, table.place, table.find, table.networks, table.vacate]
         fakes = fake_activities(self._script)
         shared = [queue for queue in fake_queues(self._script) if queue.name != queues.vault(SITE)]
         vault = Queue(queues.vault(SITE), [*fakes, *real])

@@ -73,8 +73,8 @@ async def test_a_cluster_is_spread_and_its_network_joined(site: Site, clusters: 
     assert set(where) == {"control-plane-1", "workers-1", "workers-2"}
     assert where["workers-1"] != where["workers-2"]
     (cluster_id,) = site.hypervisors["one"].peers
-    assert site.hypervisors["one"].peers[cluster_id] == {"two"}
-    assert site.hypervisors["two"].peers[cluster_id] == {"one"}
+    assert site.hypervisors["one"].peers[cluster_id] == {"192.0.2.2"}
+    assert site.hypervisors["two"].peers[cluster_id] == {"192.0.2.1"}
     await clusters.send(cluster, "delete")
     await cluster.result()
     assert site.where() == {}
@@ -106,7 +106,11 @@ async def test_the_nodes_of_a_dead_hypervisor_are_made_elsewhere_and_swept_when_
     dead, handle = ("two", two) if slots == "one" else ("one", one)
     lost = {machine for machine, name in site.where().items() if name == dead}
     assert lost
+    with pytest.raises(WorkflowUpdateFailedError) as answering:
+        await say(handle, "declare_dead")
+    assert "it answers" in str(answering.value.cause)
     await site.silence(dead)
+    await until(site, handle, lambda status: status.phase is HypervisorPhase.SILENT)
     await say(handle, "declare_dead")
     await clusters.until(cluster, lambda status: repaired(status, 1 + len(lost)))
     assert {machine for _, machine in site.hypervisors[slots].machines} == {

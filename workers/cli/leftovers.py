@@ -5,9 +5,6 @@ from datetime import timedelta
 from typing import get_args
 from uuid import uuid4
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import ActivityFailureError, Client, WorkflowExecutionStatus
 from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
@@ -62,19 +59,17 @@ async def _orphans(client: Client) -> list[Leftover]:
         queues.provider(site, provider) for provider in get_args(Provider) if not has_hypervisors(provider)
     ]
     hypervisors = await enrolled(client, site)
-    for hypervisor in hypervisors:
-        queue = queues.hypervisor(site, hypervisor.name)
-        if await _is_served(client, queue):
-            providers.append(queue)
-        else:
-            errors().print(f"hypervisor {hypervisor.name} could not be asked what is left: it has no worker")
-    looks = await asyncio.gather(*(_look(client, names.LIST_MACHINE_LEFTOVERS, queue) for queue in providers))
+    there = [queues.hypervisor(site, hypervisor.name) for hypervisor in hypervisors]
+    looks = await asyncio.gather(
+        *(_look(client, names.LIST_MACHINE_LEFTOVERS, queue) for queue in providers),
+        *(_look_if_there(client, queue) for queue in there),
+    )
     held = await _look(client, names.LIST_VAULT_LEFTOVERS, queues.vault(site))
-    found = [item for look in (*looks, held, _owed(hypervisors)) for item in look]
+    found = [item for look in (*looks, held) for item in look]
     pinned = [item for item in found if item.kind == REGISTRY]
     lives = await asyncio.gather(*(_lives(client, item) for item in pinned))
     living = {item.cluster_id for item, alive in zip(pinned, lives, strict=True) if alive}
-    return [item for item in found if item.cluster_id not in living]
+    return [*(item for item in found if item.cluster_id not in living), *_owed(hypervisors)]
 
 
 def _owed(hypervisors: list[HypervisorRecord]) -> list[Leftover]:
@@ -86,13 +81,13 @@ def _owed(hypervisors: list[HypervisorRecord]) -> list[Leftover]:
     ]
 
 
-async def _is_served(client: Client, queue: str) -> bool:
-    """Say whether a worker polls a queue."""
-    kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
-    )
-    return bool((await client.workflow_service.describe_task_queue(request)).pollers)
+async def _look_if_there(client: Client, queue: str) -> list[Leftover]:
+    """Ask a hypervisor; one that is silent is told of, and hides nothing of the others."""
+    try:
+        return await _look(client, names.LIST_MACHINE_LEFTOVERS, queue)
+    except CliError as error:
+        errors().print(str(error))
+        return []
 
 
 async def _look(client: Client, activity: str, queue: str) -> list[Leftover]:

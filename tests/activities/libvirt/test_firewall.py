@@ -21,8 +21,10 @@ def guard(host: Host, *peers: Host) -> None:
     inside(host.space, lambda: ensure_firewall(["198.51.100.0/24"], [peer.address for peer in peers]))
 
 
-def test_nothing_is_said_of_vxlan_without_peers() -> None:
-    assert "udp" not in rules(["198.51.100.0/24"], [])
+def test_machines_never_send_vxlan_whether_there_are_peers_or_not() -> None:
+    """It would leave with the hypervisor's address, and be taken for that of a peer by who lists it as one."""
+    for peers in ([], ["192.0.2.2"]):
+        assert 'iifname "g8s*" udp dport 4789 drop' in rules(["198.51.100.0/24"], peers)
 
 
 @with_namespaces

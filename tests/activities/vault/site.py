@@ -109,11 +109,9 @@ class Site:
         """Say that a debt is paid."""
         self.hypervisors.swept(SweptRequest(site=self.name, name=name, debt=debt))
 
-    def place(
-        self, cluster: ClusterContext, machines: Sequence[MachinePlan], *, moving: bool = False
-    ) -> Placements:
-        """Place machines."""
-        return self.table.place(PlaceRequest(cluster=cluster, machines=[*machines], moving=moving))
+    def place(self, cluster: ClusterContext, machines: Sequence[MachinePlan], **how: bool) -> Placements:
+        """Place machines; ``how`` are flags of the request."""
+        return self.table.place(PlaceRequest(cluster=cluster, machines=[*machines], **how))
 
     def vacate(self, cluster: ClusterContext, *unswept: str) -> list[str]:
         """Give a cluster's places back."""

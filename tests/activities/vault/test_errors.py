@@ -18,6 +18,7 @@ from contracts import activities as names
 from contracts.context import Placements
 from contracts.errors import StepError
 from contracts.hypervisors import (
+    ClusterNetworks,
     Debt,
     EnrolRequest,
     HypervisorRecord,
@@ -79,6 +80,8 @@ REQUESTS: dict[str, tuple[object, type]] = {
     names.ENROL_HYPERVISOR: (EnrolRequest(site=SITE, name="h1", facts=facts("h1")), HypervisorRecord),
     names.MARK_HYPERVISOR: (MarkRequest(site=SITE, name="h1", mark=Mark.DEAD), HypervisorRecord),
     names.FORGET_HYPERVISOR: (HypervisorReference(site=SITE, name="h1"), type(None)),
+    names.RECORD_SILENCE: (HypervisorReference(site=SITE, name="h1"), HypervisorRecord),
+    names.FIND_NETWORKS: (HypervisorReference(site=SITE, name="h1"), ClusterNetworks),
     names.RECORD_SWEPT: (SweptRequest(site=SITE, name="h1", debt=Debt(cluster_id="c1")), HypervisorRecord),
     names.PLACE_MACHINES: (PlaceRequest(cluster=CLUSTER, machines=[SLOT, NODE]), Placements),
     names.FIND_PLACEMENTS: (CLUSTER, Placements),

@@ -246,7 +246,9 @@ class PlacesMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["h1", "h2", "h3", "h4"]), mark=st.sampled_from(Mark))
     def mark(self, name: str, mark: Mark) -> None:
-        if mark is Mark.OPEN and self.site.entry(name).unswept:
+        entry = self.site.entry(name)
+        refused = {Mark.OPEN: bool(entry.unswept), Mark.CORDONED: entry.mark is Mark.DEAD}
+        if refused.get(mark):
             with pytest.raises(StepError):
                 self.site.mark(name, mark)
             return

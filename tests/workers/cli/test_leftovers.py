@@ -1,7 +1,7 @@
 """``g8s leftovers``: activities by themselves on a real server, and clusters that live or do not."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,11 +42,15 @@ def found(activity_name: str, *looks: list[Leftover]) -> Any:
 
 @contextlib.asynccontextmanager
 async def outside(
-    client: Client, held: list[Leftover], local: list[list[Leftover]], simulated: list[Leftover]
+    client: Client,
+    held: list[Leftover],
+    local: list[list[Leftover]],
+    simulated: list[Leftover],
+    enrolled: Callable[..., Any] | None = None,
 ) -> AsyncIterator[None]:
     """Serve the queues of Vault and of both providers."""
     served = [
-        Queue(queues.vault(SITE), [found(names.LIST_VAULT_LEFTOVERS, held), hypervisors]),
+        Queue(queues.vault(SITE), [found(names.LIST_VAULT_LEFTOVERS, held), enrolled or none_enrolled]),
         Queue(queues.provider(SITE, "local"), [found(names.LIST_MACHINE_LEFTOVERS, *local)]),
         Queue(queues.provider(SITE, "simulated"), [found(names.LIST_MACHINE_LEFTOVERS, simulated)]),
     ]
@@ -57,7 +61,12 @@ async def outside(
 
 
 @activity.defn(name=names.LIST_HYPERVISORS)
-async def hypervisors(_: SiteReference) -> HypervisorRecords:
+async def none_enrolled(_: SiteReference) -> HypervisorRecords:
+    return HypervisorRecords()
+
+
+@activity.defn(name=names.LIST_HYPERVISORS)
+async def silent_one(_: SiteReference) -> HypervisorRecords:
     """One without a worker, which owes the removal of a cluster."""
     facts = HypervisorFacts(host_id="h", kind="kvm", capacity=Resources())
     owed = [Debt(cluster_id="c9")]
@@ -82,7 +91,7 @@ async def test_lists_what_belongs_to_no_living_cluster(temporal: WorkflowEnviron
     ]
     await dead.terminate()
     held = [entry("alive", "c1"), entry("dead", "c2"), entry("never-was", "c3")]
-    async with outside(temporal.client, held, [[machine("c1"), machine("c4")]], [machine("c2")]):
+    async with outside(temporal.client, held, [[machine("c1"), machine("c4")]], [machine("c2")], silent_one):
         result = await g8s.run("leftovers")
     await living.terminate()
     assert result.status == 1
@@ -95,7 +104,7 @@ async def test_lists_what_belongs_to_no_living_cluster(temporal: WorkflowEnviron
         ["registry", "default/dead", "c2"],
         ["registry", "default/never-was", "c3"],
     ]
-    assert "hypervisor gone could not be asked" in result.err
+    assert "the queue default.libvirt.gone could not be asked" in result.err
 
 
 async def test_what_is_gone_at_the_second_look_is_none(temporal: WorkflowEnvironment, g8s: Program) -> None:
@@ -115,7 +124,7 @@ async def test_says_which_queue_could_not_be_asked(temporal: WorkflowEnvironment
     assert result.status == 1
     assert "elsewhere." in result.err
     assert "no worker" in result.err
-    vault = [Queue(queues.vault(SITE), [activity.defn(name=names.LIST_VAULT_LEFTOVERS)(sealed)])]
+    vault = [Queue(queues.vault(SITE), [activity.defn(name=names.LIST_VAULT_LEFTOVERS)(sealed), none_enrolled])]
     providers = [
         Queue(queues.provider(SITE, name), [found(names.LIST_MACHINE_LEFTOVERS, [])])
         for name in ("local", "simulated")
