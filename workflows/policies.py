@@ -44,6 +44,7 @@ _LONGER = {
     names.DELETE_MACHINE: timedelta(minutes=4),
     names.OBSERVE_MACHINES: timedelta(minutes=3),
     names.DRAIN_NODE: timedelta(minutes=3),
+    names.ENSURE_ACCESS: timedelta(minutes=2),
     names.ENSURE_ADDONS: timedelta(minutes=2),
     names.AWAIT_API: timedelta(minutes=3),
     names.AWAIT_NODES: timedelta(minutes=3),

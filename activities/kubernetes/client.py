@@ -24,6 +24,10 @@ CONNECTIONS = 4
 TIMEOUTS = (3.0, 15.0)
 """Seconds to connect, and between bytes of an answer."""
 
+APPLY_SECONDS = 36.0
+"""Between bytes of the answer to an applied object. An API server gives a change up after 34 s (apiserver's
+requestTimeoutUpperBound); one that is left before may have taken an address, which is freed minutes later."""
+
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -111,7 +115,8 @@ class GuestClient:
 
     def _send(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> Any:
         headers = {"Accept": "application/json", "Content-Type": content_type, **self._api.default_headers}
-        return self._api.call_api(method, self.url + path, headers, body, _request_timeout=TIMEOUTS)
+        timeouts = (TIMEOUTS[0], APPLY_SECONDS if content_type == APPLY else TIMEOUTS[1])
+        return self._api.call_api(method, self.url + path, headers, body, _request_timeout=timeouts)
 
 
 def follow(client: GuestClient, path: str) -> Iterator[dict[str, Json]]:

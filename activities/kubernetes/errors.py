@@ -1,6 +1,7 @@
 """From what the client libraries raise to ``StepError``: the one place that decides what an error means."""
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from api.errors import ErrorCode
 from contracts.errors import StepError
 
 E = TypeVar("E", bound=BaseException)
+
+_ALLOCATED = re.compile(r"spec\.clusterIPs?(\[\d+\])?|spec\.ports\[\d+\]\.nodePort")
+"""Fields of a Service that the API server allots: ours are right, so one that is refused is taken."""
 
 
 @contextmanager
@@ -69,6 +73,9 @@ def _status_error(error: ApiException, doing: str) -> StepError:
     message = f"{doing}: {error.status} {reason}".rstrip() + (f" ({fields})" if fields else "")
     if error.status in {401, 403}:
         return StepError(ErrorCode.API_DENIED, message)
+    if error.status == 422 and fields and all(map(_ALLOCATED.fullmatch, fields.split(", "))):
+        held = "held by a request that was cut short; Kubernetes frees it within minutes"
+        return StepError(ErrorCode.API_NOT_READY, f"{message}: {held}")
     if error.status == 429 or error.status >= 500:
         return StepError(ErrorCode.API_NOT_READY, message)
     return StepError(ErrorCode.INTERNAL, message)

@@ -50,6 +50,21 @@ def test_faulty_fields_are_named_but_not_their_values() -> None:
     assert error.message == "GET /x: 422 Invalid (spec.a, spec.b)"
 
 
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        (["spec.clusterIPs"], ErrorCode.API_NOT_READY),
+        (["spec.clusterIPs[0]", "spec.ports[1].nodePort"], ErrorCode.API_NOT_READY),
+        (["spec.clusterIPs", "spec.type"], ErrorCode.INTERNAL),
+        ([], ErrorCode.INTERNAL),
+    ],
+)
+def test_an_address_that_a_request_has_left_behind_is_waited_for(fields: list[str], code: ErrorCode) -> None:
+    error = translated(answer(422, reason="Invalid", details={"causes": [{"field": field} for field in fields]}))
+    assert error.code is code
+    assert ("Kubernetes frees it" in error.message) is (code is ErrorCode.API_NOT_READY)
+
+
 @pytest.mark.parametrize("body", [None, "", SECRET, "[]", '{"details": null}'])
 def test_an_answer_that_is_no_status_is_still_an_error(body: str | None) -> None:
     assert translated(ApiException(status=500, body=body)).message == "GET /x: 500"
