@@ -26,7 +26,7 @@ TIMEOUTS = (3.0, 15.0)
 
 APPLY_SECONDS = 36.0
 """Between bytes of the answer to an applied object. An API server gives a change up after 34 s (apiserver's
-requestTimeoutUpperBound); one that is left before may have taken an address, which is freed minutes later."""
+requestTimeoutUpperBound); one that is left before may have taken an address, which is freed ten minutes later."""
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
