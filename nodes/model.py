@@ -66,7 +66,8 @@ class Service:
 
     ``listens`` has the ports that it opens on the machine's address. ``after`` names services that have to be up
     before. What ``starts_containers`` may end and start again without them; if it ``notifies``, it is up when it
-    says so (sd_notify(3)). ``restart_seconds`` after its end it starts again.
+    says so (sd_notify(3)). ``restart_seconds`` after its end it starts again. ``weight`` is its share of a virtual
+    machine's processors when they are scarce, beside 100 of any other (systemd.resource-control(5)).
     """
 
     name: str
@@ -78,6 +79,7 @@ class Service:
     notifies: bool = False
     restart_seconds: int = 1
     starts_containers: bool = False
+    weight: int = 100
 
 
 @dataclass(frozen=True)

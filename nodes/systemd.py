@@ -37,6 +37,7 @@ def service_unit(service: Service) -> str:
         "Restart=always",
         f"RestartSec={service.restart_seconds}",
         "LimitNOFILE=1048576",
+        *((f"CPUWeight={service.weight}",) if service.weight != 100 else ()),
         *(("Delegate=yes", "KillMode=process", "OOMScoreAdjust=-999") if service.starts_containers else ()),
     )
 

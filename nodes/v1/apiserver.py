@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from contracts.certificates import CERTIFICATES
 from nodes.model import Layout, Need, Scope, Service
 from nodes.secrets import ENCRYPTION_CONFIG, SERVICE_ACCOUNT_KEY
-from nodes.v1.etcd import CLIENT_PORT
+from nodes.v1.etcd import CLIENT_PORT, CONTROL_PLANE_WEIGHT
 from nodes.v1.policies import audit_policy_path, authentication_path
 
 AUDIT_BACKUPS = 5
@@ -29,6 +29,7 @@ def apiserver(scope: Scope) -> Service:
         ),
         environment=_garbage_collection(scope),
         listens=(scope.port,),
+        weight=CONTROL_PLANE_WEIGHT,
     )
 
 

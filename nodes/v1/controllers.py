@@ -3,6 +3,7 @@
 from nodes.model import File, Scope, Service
 from nodes.secrets import SERVICE_ACCOUNT_KEY
 from nodes.v1.apiserver import readiness
+from nodes.v1.etcd import CONTROL_PLANE_WEIGHT
 from nodes.v1.kubeconfig import kubeconfig, kubeconfig_path
 
 CONTROLLER_MANAGER = "kube-controller-manager"
@@ -54,6 +55,7 @@ def _component(scope: Scope, name: str, port: int, *own: str) -> Service:
         argv=(scope.layout.binary(name), *_client(scope, name), *_serving(scope, name, port), *own),
         needs=readiness(scope, scope.server),
         listens=(port,),
+        weight=CONTROL_PLANE_WEIGHT,
     )
 
 

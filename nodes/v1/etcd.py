@@ -8,6 +8,9 @@ PEER_PORT = 2380
 HTTP_PORT = 2381
 """Health and metrics, apart from gRPC as etcd advises, and behind the same mutual TLS."""
 
+CONTROL_PLANE_WEIGHT = 1000
+"""Nothing else on a control plane machine gets on without the API: when all start at once, it goes before them."""
+
 
 def etcd(scope: Scope) -> Service:
     """Return the member of this machine. Members are known by their slots' addresses."""
@@ -15,6 +18,7 @@ def etcd(scope: Scope) -> Service:
         name="etcd",
         argv=(scope.layout.binary("etcd"), *_membership(scope), *_security(scope), *_timing(scope)),
         listens=(CLIENT_PORT, PEER_PORT, HTTP_PORT),
+        weight=CONTROL_PLANE_WEIGHT,
     )
 
 
