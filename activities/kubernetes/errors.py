@@ -74,7 +74,7 @@ def _status_error(error: ApiException, doing: str) -> StepError:
     if error.status in {401, 403}:
         return StepError(ErrorCode.API_DENIED, message)
     if error.status == 422 and fields and all(map(_ALLOCATED.fullmatch, fields.split(", "))):
-        held = "held by a request that was cut short; Kubernetes frees it within a quarter of an hour"
+        held = "another object has it, or a request that was cut short: that is freed within a quarter of an hour"
         return StepError(ErrorCode.API_NOT_READY, f"{message}: {held}")
     if error.status == 429 or error.status >= 500:
         return StepError(ErrorCode.API_NOT_READY, message)

@@ -71,6 +71,6 @@ def test_a_refused_object_is_named_with_its_faulty_fields(
     admin.create("/api/v1/namespaces/default/services", taken)
     code, message = refusal(activities.ensure_addons, GuestRequest(cluster=guest.context))
     admin.ask("DELETE", "/api/v1/namespaces/default/services/taken")
-    assert code is ErrorCode.INTERNAL
-    assert message.endswith(f"{DNS_SERVICE}: 422 Invalid (spec.clusterIPs)")
+    assert code is ErrorCode.API_NOT_READY
+    assert f"{DNS_SERVICE}: 422 Invalid (spec.clusterIPs): another object has it" in message
     run(activities.ensure_addons, GuestRequest(cluster=guest.context))

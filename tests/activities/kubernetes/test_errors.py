@@ -62,7 +62,7 @@ def test_faulty_fields_are_named_but_not_their_values() -> None:
 def test_an_address_that_a_request_has_left_behind_is_waited_for(fields: list[str], code: ErrorCode) -> None:
     error = translated(answer(422, reason="Invalid", details={"causes": [{"field": field} for field in fields]}))
     assert error.code is code
-    assert ("Kubernetes frees it" in error.message) is (code is ErrorCode.API_NOT_READY)
+    assert ("another object has it" in error.message) is (code is ErrorCode.API_NOT_READY)
 
 
 @pytest.mark.parametrize("body", [None, "", SECRET, "[]", '{"details": null}'])
