@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -24,10 +22,9 @@ from contracts.machines import (
 from contracts.plan import Plan, PlanRequest
 from contracts.repair import RepairDecision, RepairRequest
 from workflows import policies
+from workflows.asking import ask
 from workflows.entity import Entity, refusal
 from workflows.failures import error_status
-
-Result = TypeVar("Result")
 
 SOON = policies.LOOK_QUEUE_TIMEOUT
 
@@ -70,7 +67,7 @@ class Deciding:
         while True:
             attempt += 1
             try:
-                plan = await _ask(names.PLAN_OPERATION, planning, request, Plan, "decide what to do")
+                plan = await ask(names.PLAN_OPERATION, planning, request, Plan, "decide what to do")
             except ActivityError as error:
                 described = error_status(error)
                 if not described.retryable:
@@ -115,7 +112,7 @@ class Deciding:
         if not has_hypervisors(context.spec.provider):
             return
         vault = queues.vault(context.spec.site)
-        found = await _ask(
+        found = await ask(
             names.FIND_PLACEMENTS, vault, context, Placements, "find where machines are", taken_within=SOON
         )
         self._entity.context = context.model_copy(update={"placements": found})
@@ -134,7 +131,7 @@ class Deciding:
             only_look=wishes.paused or wishes.cancel or wishes.delete,
         )
         planning = queues.planning(context.spec.site)
-        return await _ask(
+        return await ask(
             names.PLAN_REPAIR, planning, request, RepairDecision, "decide on a repair", taken_within=SOON
         )
 
@@ -163,7 +160,7 @@ class Deciding:
 
     async def _observe_some(self, queue: str, machines: list[str]) -> MachineObservations:
         reference = MachinesReference(cluster_id=self._entity.context.cluster_id, names=machines)
-        return await _ask(
+        return await ask(
             names.OBSERVE_MACHINES, queue, reference, MachineObservations, "look at machines", taken_within=SOON
         )
 
@@ -181,27 +178,3 @@ class Deciding:
             raise GivenUpError
         if workflow.info().is_continue_as_new_suggested() and workflow.patched("renew-planning"):
             await self._renew()
-
-
-async def _ask(
-    activity: str,
-    queue: str,
-    request: Any,
-    result_type: type[Result],
-    summary: str,
-    *,
-    taken_within: timedelta = policies.QUEUE_TIMEOUT,
-) -> Result:
-    """Run an activity once and return its result; raises ``ActivityError``."""
-    result: Result = await workflow.execute_activity(
-        activity,
-        request,
-        result_type=result_type,
-        task_queue=queue,
-        start_to_close_timeout=policies.start_to_close(activity),
-        schedule_to_start_timeout=taken_within,
-        heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-        retry_policy=policies.ONE_ATTEMPT,
-        summary=summary,
-    )
-    return result

@@ -36,6 +36,7 @@ from contracts.hypervisors import (
 from contracts.machines import ClusterReference, Leftovers, MachinesReference
 from contracts.workflows import Accepted, MoveMachine, Reason, workflow_id
 from workflows import policies
+from workflows.asking import ask
 from workflows.checklist import hypervisor_details
 from workflows.entity import refusal
 from workflows.failures import error_status
@@ -217,18 +218,9 @@ class HypervisorWorkflow:
     async def _ask(
         self, activity: str, queue: str, request: Any, result_type: type[Result], summary: str
     ) -> Result:
-        result: Result = await workflow.execute_activity(
-            activity,
-            request,
-            result_type=result_type,
-            task_queue=queue,
-            start_to_close_timeout=policies.start_to_close(activity),
-            schedule_to_start_timeout=policies.LOOK_QUEUE_TIMEOUT,
-            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-            retry_policy=policies.ONE_ATTEMPT,
-            summary=summary,
-        )
-        return result
+        """Ask for what comes soon or not at all: wishes wait meanwhile."""
+        soon = policies.LOOK_QUEUE_TIMEOUT
+        return await ask(activity, queue, request, result_type, summary, taken_within=soon)
 
     def _waits_on(self, error: ActivityError) -> None:
         described = error_status(error, self._queue)
