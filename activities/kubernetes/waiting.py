@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from temporalio import activity
-from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay
 
 T = TypeVar("T")
 
@@ -15,6 +15,9 @@ LONGEST_SECONDS = 120.0
 """The longest that one attempt waits; the workflow tries again, and shows why."""
 
 INTERVAL_SECONDS = 0.05
+LONG_INTERVAL_SECONDS = 1.0
+SHARE = 50
+"""A wait is prolonged by no more than this part of itself: an API server that is slow to start is asked seldom."""
 
 
 def patience() -> float:
@@ -24,11 +27,14 @@ def patience() -> float:
 
 
 def poll(probe: Callable[[], T | None], seconds: float, interval: float = INTERVAL_SECONDS) -> T | None:
-    """Call ``probe`` every ``interval`` seconds until it returns something, for ``seconds``; then return None."""
+    """Call ``probe`` until it returns something, for ``seconds``; then return None.
+
+    ``interval`` is how many seconds it waits at least in between. The longer it waits, the less often it asks.
+    """
     return Retrying(
         retry=retry_if_result(lambda result: result is None),
         stop=stop_after_delay(seconds),
-        wait=wait_fixed(interval),
+        wait=lambda state: max(interval, min((state.seconds_since_start or 0.0) / SHARE, LONG_INTERVAL_SECONDS)),
         sleep=activity.wait_for_cancelled_sync,
         retry_error_callback=_nothing,
     )(probe)

@@ -11,11 +11,8 @@ from urllib.parse import urlsplit
 
 INTERVAL_SECONDS = 0.05
 LONG_INTERVAL_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0
-"""After this long the wait is no start-up any more, and asking so often would only cost."""
-
-SHARE = 4
-"""A wait is so many times as long as the question before it: several wait on a machine that is slow to answer."""
+SHARE = 50
+"""A wait is prolonged by no more than this part of itself: what waits for long, and beside others, asks seldom."""
 
 TIMEOUT_SECONDS = 2.0
 
@@ -37,13 +34,11 @@ def _start_when(url: str, authority: str, argv: list[str], *, any_answer: bool) 
     """
     statuses, began = _statuses(url, authority), time.monotonic()
     while True:
-        asked = time.monotonic()
         status = next(statuses)
         if status == http.HTTPStatus.OK or (status and any_answer):
             os.execv(argv[0], argv)  # noqa: S606 - no shell, and the pid must stay
-        now = time.monotonic()
-        least = INTERVAL_SECONDS if now - began < PATIENCE_SECONDS else LONG_INTERVAL_SECONDS
-        time.sleep(max(least, min(SHARE * (now - asked), LONG_INTERVAL_SECONDS)))
+        waited = time.monotonic() - began
+        time.sleep(min(max(waited / SHARE, INTERVAL_SECONDS), LONG_INTERVAL_SECONDS))
 
 
 def _statuses(url: str, authority: str) -> Iterator[int]:
