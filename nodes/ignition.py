@@ -8,7 +8,16 @@ from typing import Any
 from contracts.machines import MachineRole
 from nodes.document import Identity, render_document
 from nodes.model import Layout, MachineConfig
-from nodes.systemd import BOOT_UNIT, boot_unit, mount_name, mount_unit, service_unit, unit_name
+from nodes.systemd import (
+    BOOT_UNIT,
+    boot_unit,
+    mount_name,
+    mount_unit,
+    need_name,
+    need_unit,
+    service_unit,
+    unit_name,
+)
 
 VERSION = "3.3.0"
 """The newest that the Ignition of the node image knows."""
@@ -64,10 +73,12 @@ def disks_of(role: MachineRole) -> list[Disk]:
 
 def render_ignition(identity: Identity, config: MachineConfig, addresses: Addresses, disks: list[Disk]) -> str:
     """Return the configuration of a machine with ``disks`` beside the one of its release."""
+    needs = dict.fromkeys(service.needs for service in config.services if service.needs)
     units = [
         (mount_name(RELEASE_DISK.path), mount_unit(RELEASE_DISK.device, RELEASE_DISK.path, "erofs", "ro"), True),
         *((mount_name(disk.path), mount_unit(disk.device, disk.path, "ext4"), True) for disk in disks),
         (BOOT_UNIT, boot_unit([RELEASE_DISK.path, *(disk.path for disk in disks)]), True),
+        *((need_name(need), need_unit(need), False) for need in needs),
         *((unit_name(service.name), service_unit(service), False) for service in config.services),
     ]
     document = {

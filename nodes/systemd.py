@@ -1,8 +1,9 @@
 """Services as systemd units (systemd.service(5), systemd.exec(5), systemd.mount(5))."""
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
-from nodes.model import Service
+from nodes.model import Need, Service
 
 BOOT_UNIT = "giantnetes-boot.service"
 """Runs the machine program at each boot; it starts the services once they have what they need."""
@@ -20,25 +21,42 @@ def unit_name(service: str) -> str:
 
 def service_unit(service: Service) -> str:
     """Return the unit of a service. It is never given up on, and its output goes to the journal."""
-    argv = service.argv
-    if service.needs:
-        command = "await-ready" if service.needs.ready else "await-answer"
-        argv = (MACHINE_PROGRAM, command, service.needs.url, service.needs.authority, *argv)
+    awaited = [need_name(service.needs)] if service.needs else []
     environment = (f"Environment={_quoted(f'{name}={value}')}" for name, value in service.environment.items())
     return _unit(
         "[Unit]",
         f"Description={service.name}",
         "StartLimitIntervalSec=0",
-        *(f"After={unit_name(name)}" for name in service.after),
+        *(f"After={name}" for name in (*map(unit_name, service.after), *awaited)),
+        *(f"Wants={name}" for name in awaited),
         "[Service]",
         *(("Type=notify",) if service.notifies else ()),
-        f"ExecStart={_CONTINUED.join(_quoted(argument, command=True) for argument in argv)}",
+        f"ExecStart={_command(*service.argv)}",
         *environment,
         "Restart=always",
         f"RestartSec={service.restart_seconds}",
         "LimitNOFILE=1048576",
         *((f"CPUWeight={service.weight}",) if service.weight != 100 else ()),
         *(("Delegate=yes", "KillMode=process", "OOMScoreAdjust=-999") if service.starts_containers else ()),
+    )
+
+
+def need_name(need: Need) -> str:
+    """Return the name of the unit that waits for a need: services with the same one share it."""
+    parts = urlsplit(need.url)
+    return unit_name(f"await-{parts.netloc.replace(':', '-')}{parts.path.replace('/', '-')}")
+
+
+def need_unit(need: Need) -> str:
+    """Return the unit that ends when a need is there. It runs anew for each start of a service that wants it."""
+    command = "await-ready" if need.ready else "await-answer"
+    return _unit(
+        "[Unit]",
+        f"Description=wait for {need.url}",
+        "StartLimitIntervalSec=0",
+        "[Service]",
+        "Type=oneshot",
+        f"ExecStart={_command(MACHINE_PROGRAM, command, need.url, need.authority, '/usr/bin/true')}",
     )
 
 
@@ -79,6 +97,10 @@ def mount_name(path: str) -> str:
 
 def _unit(*lines: str) -> str:
     return "".join(f"{line}\n" for line in lines)
+
+
+def _command(*argv: str) -> str:
+    return _CONTINUED.join(_quoted(argument, command=True) for argument in argv)
 
 
 def _quoted(text: str, *, command: bool = False) -> str:

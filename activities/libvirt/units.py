@@ -34,9 +34,12 @@ def service_states(units: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 
 def _service_state(unit: Mapping[str, str]) -> str:
-    """One that waits for its next start has failed; one whose start is queued counts as running."""
-    if unit.get("SubState") == "auto-restart":
-        return "failed"
+    """One whose start is queued, as it waits for what it needs, counts as running.
+
+    One that rests before its next start has failed.
+    """
     if unit.get("Job", "0") not in {"", "0"}:
         return "running"
+    if unit.get("SubState") == "auto-restart":
+        return "failed"
     return _SERVICE_STATES.get(unit["ActiveState"], "stopped")

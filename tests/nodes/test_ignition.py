@@ -12,7 +12,7 @@ from deploy.binaries import Part, build, cache
 from deploy.binaries.part import NODE_COMMANDS
 from nodes.model import Need, Service
 from nodes.render import render
-from nodes.systemd import mount_name, service_unit
+from nodes.systemd import mount_name, need_name, need_unit, service_unit
 from planning.releases import load_releases
 from tests.nodes.frozen import CASES, ignition, layout_of, make_request
 
@@ -57,7 +57,9 @@ def test_the_validator_finds_mistakes(validator: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", VIRTUAL)
 def test_only_what_is_to_outlive_a_boot_is_kept(case: str) -> None:
     wiped = {each["device"]: each["wipeFilesystem"] for each in configuration(case)["storage"]["filesystems"]}
-    wanted = {"state": False, "scratch": True} | ({"etcd": False} if case == "virtual-control-plane" else {})
+    wanted = {"state": False, "scratch": True} | (
+        {"etcd": False} if case.startswith("virtual-control-plane") else {}
+    )
     assert wiped == {f"/dev/disk/by-id/virtio-{serial}": wipe for serial, wipe in wanted.items()}
 
 
@@ -71,8 +73,19 @@ def test_words_of_a_command_reach_the_program_as_they_are() -> None:
 def test_a_service_that_needs_something_waits_for_it() -> None:
     need = Need("https://10.0.0.1:6443/readyz", "/ca.crt")
     unit = joined(service_unit(Service("x", ("/opt/bin/x",), needs=need)))
-    words = '"/opt/bin/giantnetes-machine" "await-ready" "https://10.0.0.1:6443/readyz" "/ca.crt" "/opt/bin/x"'
-    assert f"ExecStart={words}\n" in unit
+    name = "await-10.0.0.1-6443-readyz.service"
+    assert need_name(need) == name
+    assert f"After={name}\nWants={name}\n" in unit
+    words = '"/opt/bin/giantnetes-machine" "await-ready" "https://10.0.0.1:6443/readyz" "/ca.crt" "/usr/bin/true"'
+    assert f"ExecStart={words}\n" in joined(need_unit(need))
+
+
+@pytest.mark.parametrize("case", VIRTUAL)
+def test_each_unit_that_is_waited_for_is_there_once(case: str) -> None:
+    units = {unit["name"]: unit["contents"] for unit in configuration(case)["systemd"]["units"]}
+    assert len(units) == len(configuration(case)["systemd"]["units"])
+    wanted = {name for text in units.values() for name in re.findall(r"^Wants=(\S+)$", text, re.MULTILINE)}
+    assert wanted == {name for name in units if name.startswith("await-")} != set()
 
 
 def test_mount_units_have_the_names_that_systemd_wants() -> None:

@@ -22,6 +22,7 @@ def kubelet(active: str, sub: str, job: str = "") -> str:
         (BOOTED + kubelet("inactive", "dead", job="123"), MachineState.UP, "running"),
         (BOOTED + kubelet("activating", "start"), MachineState.UP, "running"),
         (BOOTED + kubelet("activating", "auto-restart"), MachineState.FAILED, "failed"),
+        (BOOTED + kubelet("activating", "auto-restart", job="123"), MachineState.UP, "running"),
         (BOOTED + kubelet("failed", "failed"), MachineState.FAILED, "failed"),
         (BOOTING + kubelet("inactive", "dead"), MachineState.BOOTING, "stopped"),
         (FAILED + kubelet("inactive", "dead"), MachineState.FAILED, "stopped"),
