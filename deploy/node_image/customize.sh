@@ -18,6 +18,11 @@ do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 chroot "$root" systemctl --quiet enable systemd-networkd systemd-resolved chrony auditd qemu-guest-agent
+chroot "$root" systemctl --quiet disable keepalived
+
+# Debian compiles little of what python3-minimal comes with, and by times of files, which the image has none of: each
+# start of a program would compile it all again.
+chroot "$root" python3 -m compileall -qf --invalidation-mode unchecked-hash -x lib2to3 /usr/lib/python3 /usr/lib/python3.11
 
 # What differs from one build to the next, and what nobody reads.
 find "$root/var/log" -type f -delete  # the folders stay: auditd wants its own
