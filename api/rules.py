@@ -55,8 +55,6 @@ def _virtual(spec: ClusterSpec) -> Iterator[str]:
     for field, value in (("podCIDR", network.pod_cidr), ("serviceCIDR", network.service_cidr)):
         if ip_network(value).overlaps(ip_network(VIRTUAL_MACHINES)):
             yield f"spec.network.{field}: {value} overlaps {VIRTUAL_MACHINES}, where virtual machines live"
-    if control_plane.replicas > 1:
-        yield "spec.controlPlane.replicas: virtual machines make control planes of 1 only"
     if control_plane.machine.memory_mib < (least := VIRTUAL_MEMORY_MIB["controlPlane"]):
         yield f"spec.controlPlane.machine.memoryMiB: a virtual machine needs {least} at least"
     for index, pool in enumerate(spec.node_pools):

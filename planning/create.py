@@ -114,7 +114,7 @@ def _steps(spec: ClusterSpec) -> list[Step]:
         ),
         Step(name="record", title="Record the cluster as complete", kind=StepKind.RECORD, needs=["verify"]),
     ]
-    if spec.control_plane.replicas > 1:
+    if _is_balanced(spec):
         steps.insert(3, Step(name="endpoint", title="Balance the API", kind=StepKind.ENDPOINT, needs=["claim"]))
     return steps
 
@@ -137,4 +137,9 @@ def _join(group: str, title: str) -> Step:
 
 
 def _api_needs(spec: ClusterSpec) -> list[str]:
-    return ["start-control-plane", "endpoint"] if spec.control_plane.replicas > 1 else ["start-control-plane"]
+    return ["start-control-plane", "endpoint"] if _is_balanced(spec) else ["start-control-plane"]
+
+
+def _is_balanced(spec: ClusterSpec) -> bool:
+    """Say whether something beside the machines leads to the API; virtual machines share an address themselves."""
+    return spec.control_plane.replicas > 1 and not has_hypervisors(spec.provider)

@@ -89,13 +89,8 @@ class LibvirtProvider:
         self._images = images
 
     def ensure_endpoint(self, cluster: ClusterContext, slots: list[MachinePlan]) -> None:
-        """Nothing to do for one slot, which is reached at its own address; more are not supported yet."""
-        del cluster
-        if len(slots) > 1:
-            raise StepError(
-                ErrorCode.INVALID_SPEC,
-                f"spec.controlPlane.replicas is {len(slots)}: the provider libvirt knows control planes of 1 only",
-            )
+        """Nothing to do: one slot is reached at its own address, and several share one (``nodes.v1.endpoint``)."""
+        del cluster, slots
 
     def ensure_machine(
         self, cluster: ClusterContext, machine: MachinePlan, slots: list[MachinePlan]

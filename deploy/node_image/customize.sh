@@ -18,7 +18,9 @@ do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 chroot "$root" systemctl --quiet enable systemd-networkd systemd-resolved chrony auditd qemu-guest-agent
+# Machines that need keepalived have a unit of their own; with Debian's script beside it Ignition could not disable it.
 chroot "$root" systemctl --quiet disable keepalived
+rm "$root/etc/init.d/keepalived"
 
 # Debian compiles little of what python3-minimal comes with, and by times of files, which the image has none of: each
 # start of a program would compile it all again.

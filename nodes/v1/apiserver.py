@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from contracts.certificates import CERTIFICATES
 from nodes.model import Layout, Need, Scope, Service
 from nodes.secrets import ENCRYPTION_CONFIG, SERVICE_ACCOUNT_KEY
+from nodes.v1.endpoint import has_virtual_address
 from nodes.v1.etcd import CLIENT_PORT, CONTROL_PLANE_WEIGHT
 from nodes.v1.policies import audit_policy_path, authentication_path
 
@@ -48,10 +49,13 @@ def _addresses(scope: Scope) -> tuple[str, ...]:
 
     The service ``kubernetes`` then has no endpoints, which only pods would use. A made-up address would keep
     the reconciler, but API servers reach each other by the advertised one.
+
+    An address that machines share comes and goes, so that nobody can bind to it alone.
     """
     reconciler = "none" if ip_address(scope.address).is_loopback else "lease"
+    bound = "0.0.0.0" if has_virtual_address(scope) else scope.address  # noqa: S104 - a machine of its own
     return (
-        f"--bind-address={scope.address}",
+        f"--bind-address={bound}",
         f"--advertise-address={scope.address}",
         f"--secure-port={scope.port}",
         f"--endpoint-reconciler-type={reconciler}",

@@ -6,6 +6,7 @@ from nodes.model import MachineConfig, Scope
 from nodes.secrets import ENCRYPTION_CONFIG, SERVICE_ACCOUNT_KEY
 from nodes.v1.apiserver import apiserver
 from nodes.v1.controllers import controller_manager, kubeconfigs, scheduler
+from nodes.v1.endpoint import endpoint_files, endpoint_services
 from nodes.v1.etcd import etcd
 from nodes.v1.node import Parts, node_parts
 from nodes.v1.policies import audit_policy, authentication
@@ -23,9 +24,17 @@ def control_plane(scope: Scope) -> MachineConfig:
             authentication(scope.layout, options),
             audit_policy(scope.layout, options.audit),
             *kubeconfigs(scope),
+            *endpoint_files(scope),
             *parts.files,
         ),
-        services=(etcd(scope), apiserver(scope), controller_manager(scope), scheduler(scope), *parts.services),
+        services=(
+            etcd(scope),
+            apiserver(scope),
+            controller_manager(scope),
+            scheduler(scope),
+            *endpoint_services(scope),
+            *parts.services,
+        ),
         certificates=held_certificates(scope.request),
         authorities=tuple(authority_file(authority) for authority in Authority),
         secrets=(SERVICE_ACCOUNT_KEY, ENCRYPTION_CONFIG),

@@ -218,7 +218,7 @@ def test_one_slot_needs_no_endpoint(provider: Provider, cluster: TestCluster) ->
 
 def test_an_endpoint_is_made_for_three_slots(room: Room) -> None:
     if room.name == "libvirt":
-        pytest.skip("virtual machines make control planes of one machine only, see docs/virtual-machines.md")
+        pytest.skip("virtual machines share the API's address: tests/libvirt/test_three_control_planes.py")
     provider = room.provider()
     with new_cluster(room, control_plane={"replicas": 3}, node_pools=[]) as large:
         for _ in range(2):

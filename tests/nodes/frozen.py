@@ -58,6 +58,11 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "127.64.7.0/24",
     ),
     "virtual-control-plane": ({"provider": "libvirt"}, CONTROL_PLANE, "10.20.7.0/24"),
+    "virtual-control-plane-of-three": (
+        {"provider": "libvirt", "control_plane": {"replicas": 3}},
+        CONTROL_PLANE,
+        "10.20.7.0/24",
+    ),
     "virtual-node": ({"provider": "libvirt", "node_pools": [_POOL]}, "gpu", "10.20.7.0/24"),
 }
 """Spec, group and machine network by name; the last machine of the group is rendered."""

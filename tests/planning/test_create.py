@@ -13,12 +13,14 @@ pools = st.lists(
     st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 20)), max_size=8, unique_by=lambda pool: pool[0]
 )
 specs = st.builds(
-    lambda slots, found: (
+    lambda provider, slots, found: (
         cluster(
+            provider=provider,
             controlPlane={"replicas": slots},
             nodePools=[{"name": name, "replicas": count} for name, count in found],
         ).spec
     ),
+    st.sampled_from(["local", "libvirt"]),
     st.sampled_from([1, 3]),
     pools,
 )
@@ -54,6 +56,14 @@ def test_a_balancer_only_in_front_of_three() -> None:
     kinds = {slots: _kinds(plan_create(cluster(controlPlane={"replicas": slots}).spec)) for slots in (1, 3)}
     assert StepKind.ENDPOINT not in kinds[1]
     assert StepKind.ENDPOINT in kinds[3]
+
+
+def test_virtual_machines_need_no_balancer_and_have_the_same_address_of_their_api() -> None:
+    plans = [
+        plan_create(cluster(provider=name, controlPlane={"replicas": 3}).spec) for name in ("local", "libvirt")
+    ]
+    assert StepKind.ENDPOINT not in _kinds(plans[1])
+    assert {plan.endpoint_host for plan in plans} == {10}
 
 
 def test_control_plane_machines_are_waited_for_as_nodes_where_they_are() -> None:
