@@ -91,8 +91,12 @@ test *arguments: binaries
 test-libvirt *arguments: (binaries "1.37.2-1") (node-image "1.37.2-1")
     uv sync --frozen --extra libvirt
     if [ $# = 0 ]; then \
-        {{ just_executable() }} test-libvirt tests/libvirt/test_two_hypervisors.py; \
-        set -- tests/contract/test_provider.py tests/libvirt --ignore tests/libvirt/test_two_hypervisors.py; \
+        {{ just_executable() }} node-image 1.36.3-1; \
+        set -- tests/contract/test_provider.py tests/libvirt; \
+        for alone in releases three_control_planes two_hypervisors; do \
+            {{ just_executable() }} test-libvirt "tests/libvirt/test_$alone.py"; \
+            set -- "$@" --ignore "tests/libvirt/test_$alone.py"; \
+        done; \
     fi; \
     tests/libvirt/room.sh .venv/bin/python -m pytest --timeout 900 "$@"
 
