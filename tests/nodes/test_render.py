@@ -72,7 +72,10 @@ def test_services_bind_the_machines_own_address_alone(case: str) -> None:
         settings = [yaml.safe_load(contents[path]) for path in flag(service, "config")]
         bound += [value for found in settings for key in ADDRESSES if (value := found.get(key))]
         assert bound
-        assert all(config.address in value for value in bound)
+        if case == "virtual-control-plane-of-three" and service.name == "kube-apiserver":
+            assert bound == ["0.0.0.0"]  # noqa: S104 - the address that machines share comes and goes
+        else:
+            assert all(config.address in value for value in bound)
 
 
 def test_only_several_slots_elect_leaders() -> None:
