@@ -1,4 +1,4 @@
-"""Asking once: an activity outside of any operation, whose failure its caller tells and lives with."""
+"""Asking once: one attempt of an activity, whose failure its caller tells and lives with, or tries again."""
 
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,6 +18,8 @@ async def ask(
     summary: str,
     *,
     taken_within: timedelta = policies.QUEUE_TIMEOUT,
+    activity_id: str | None = None,
+    on_cancel: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
 ) -> Result:
     """Run an activity once and return its result; raises ``ActivityError``."""
     result: Result = await workflow.execute_activity(
@@ -29,6 +31,8 @@ async def ask(
         schedule_to_start_timeout=taken_within,
         heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
         retry_policy=policies.ONE_ATTEMPT,
+        cancellation_type=on_cancel,
+        activity_id=activity_id,
         summary=summary,
     )
     return result

@@ -19,6 +19,7 @@ from contracts.activities import activity_id
 from contracts.plan import Step, StepKind
 from contracts.workflows import OperationInput
 from workflows import policies
+from workflows.asking import ask
 from workflows.checklist import operation_details
 from workflows.failures import error_status, is_cancelled
 
@@ -123,18 +124,14 @@ class Operation:
             await workflow.wait_condition(lambda: self._cancelled or self._renewing or not self._paused)
             self._check_wanted()
             try:
-                result: Result = await workflow.execute_activity(
+                result = await ask(
                     activity,
+                    queue,
                     argument,
-                    result_type=result_type,
-                    task_queue=queue,
-                    start_to_close_timeout=policies.start_to_close(activity),
-                    schedule_to_start_timeout=policies.QUEUE_TIMEOUT,
-                    heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-                    retry_policy=policies.ONE_ATTEMPT,
-                    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                    result_type,
+                    f"{step.title}: {summary}" if summary else step.title,
                     activity_id=activity_id(step.name, activity, summary, attempt),
-                    summary=f"{step.title}: {summary}" if summary else step.title,
+                    on_cancel=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 )
             except ActivityError as error:
                 described = error_status(error, queue)
