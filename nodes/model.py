@@ -59,6 +59,11 @@ class Need:
     authority: str
     ready: bool = True
 
+    @property
+    def command(self) -> str:
+        """The command of the machine program that waits for it."""
+        return "await-ready" if self.ready else "await-answer"
+
 
 @dataclass(frozen=True)
 class Service:

@@ -49,14 +49,13 @@ def need_name(need: Need) -> str:
 
 def need_unit(need: Need) -> str:
     """Return the unit that ends when a need is there. It runs anew for each start of a service that wants it."""
-    command = "await-ready" if need.ready else "await-answer"
     return _unit(
         "[Unit]",
         f"Description=wait for {need.url}",
         "StartLimitIntervalSec=0",
         "[Service]",
         "Type=oneshot",
-        f"ExecStart={_command(MACHINE_PROGRAM, command, need.url, need.authority, '/usr/bin/true')}",
+        f"ExecStart={_command(MACHINE_PROGRAM, need.command, need.url, need.authority, '/usr/bin/true')}",
     )
 
 

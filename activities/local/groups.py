@@ -46,8 +46,7 @@ def service_program(service: Service, *, autostart: bool = False) -> Program:
     """Return a service. The machine starts it when it has its certificates; it is never given up on."""
     argv = service.argv
     if service.needs:
-        command = "await-ready" if service.needs.ready else "await-answer"
-        argv = (*MACHINE_PROGRAM, command, service.needs.url, service.needs.authority, *argv)
+        argv = (*MACHINE_PROGRAM, service.needs.command, service.needs.url, service.needs.authority, *argv)
     options = {
         "autostart": str(autostart).lower(),
         "autorestart": "true",
