@@ -24,8 +24,8 @@ COMMANDS = {
     "upsert_search_attributes",
     "wait_condition",
 }
-CALLS = {"call", "hold"}
-"""Our own methods that lead to commands."""
+CALLS = {"ask", "call", "hold"}
+"""Our own methods and functions that lead to commands."""
 
 
 def fingerprints() -> dict[str, list[str]]:
@@ -46,11 +46,13 @@ def _calls(function: ast.AST) -> list[ast.Call]:
 
 
 def _command(call: ast.Call) -> str:
-    if not isinstance(call.func, ast.Attribute) or call.func.attr not in COMMANDS | CALLS:
+    method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    function = call.func.id if isinstance(call.func, ast.Name) else ""
+    if method not in COMMANDS | CALLS and function not in CALLS:
         return ""
     named = [ast.unparse(argument) for argument in call.args if _is_name(argument)]
     timer = ["timeout"] if any(keyword.arg == "timeout" for keyword in call.keywords) else []
-    return f"{call.func.attr}({', '.join(named + timer)})"
+    return f"{method or function}({', '.join(named + timer)})"
 
 
 def _is_name(argument: ast.expr) -> bool:
