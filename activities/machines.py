@@ -1,5 +1,6 @@
 """The activities over a provider of machines; one set for each provider, on the provider's own queue."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,10 +33,14 @@ from contracts.machines import (
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a machine may take to boot, and how often it is looked at meanwhile, both in seconds."""
+    """How long a machine may take to boot, and how often it is looked at meanwhile, both in seconds.
+
+    One that has told nothing of itself for ``silent`` seconds is switched off and on: it may stand still.
+    """
 
     boot: float = 60.0
     poll: float = 0.03
+    silent: float = math.inf
 
 
 LOOKS = 16
@@ -88,12 +93,12 @@ class MachineActivities:
     def boot(self, request: MachineRequest) -> MachineRequests:
         """Make a machine exist, wait until it has booted, and return its public keys.
 
-        Raises ``StepError`` with MachineNotReady when it takes too long, and with MachineFailed when its boot
-        fails or another machine than the one that was made answers.
+        A silent one is switched off and on meanwhile. Raises ``StepError`` with MachineNotReady when it takes too
+        long, and with MachineFailed when its boot fails or another machine than the one that was made answers.
         """
         cluster_id, name = request.cluster.cluster_id, request.machine.name
         facts = self._provider.ensure_machine(request.cluster, request.machine, request.slots)
-        self._await_boot(cluster_id, name)
+        self._await_boot(request, facts.instance_id)
         result = self._provider.run_command(cluster_id, name, REQUESTS_COMMAND)
         if result.exit_status:
             raise _told(ErrorCode.MACHINE_NOT_READY, f"machine {name} gave no requests: {result.stderr.strip()}")
@@ -174,19 +179,28 @@ class MachineActivities:
                 raise
             return MachineObservation(name=name, state=MachineState.BOOTING)
 
-    def _await_boot(self, cluster_id: str, name: str) -> None:
+    def _await_boot(self, request: MachineRequest, instance_id: str) -> None:
         """Return when the machine is up. One whose services fail has booted: that is for later steps to tell."""
-        deadline = time.monotonic() + self._patience.boot
+        cluster_id, name = request.cluster.cluster_id, request.machine.name
+        heard = time.monotonic()
+        deadline = heard + self._patience.boot
         while True:
             observed = self._provider.observe_machine(cluster_id, name)
             if observed.state is MachineState.UP or _failed_services(observed):
                 return
             if observed.state is MachineState.FAILED:
                 raise self._failure(cluster_id, name, ["boot"])
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise StepError(
                     ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {self._patience.boot:.0f} s"
                 )
+            if observed.services:
+                heard = now
+            if now - heard > self._patience.silent:
+                self._provider.fence_machine(cluster_id, name, instance_id)
+                self._provider.ensure_machine(request.cluster, request.machine, request.slots)
+                heard = time.monotonic()
             time.sleep(self._patience.poll)
 
     def _failure(self, cluster_id: str, name: str, programs: list[str]) -> StepError:

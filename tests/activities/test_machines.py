@@ -142,6 +142,42 @@ def test_a_machine_that_does_not_boot(room: SimulatedRoom, cluster: TestCluster)
     assert raised.value.code is ErrorCode.MACHINE_NOT_READY
 
 
+class Frozen(SimulatedProvider):
+    """A provider whose machines say nothing before they have been switched off and on ``cures`` times."""
+
+    cures = 1
+    fenced = 0
+
+    def observe_machine(self, cluster_id: str, name: str) -> MachineObservation:
+        seen = super().observe_machine(cluster_id, name)
+        if self.fenced < self.cures:
+            return MachineObservation(name=name, state=MachineState.BOOTING, instance_id=seen.instance_id)
+        return seen
+
+    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+        super().fence_machine(cluster_id, name, instance_id)
+        self.fenced += 1
+
+
+def test_a_machine_that_says_nothing_is_switched_off_and_on(room: SimulatedRoom, cluster: TestCluster) -> None:
+    provider, node = Frozen(room.path), cluster.nodes[0]
+    booted = MachineActivities(provider, Patience(boot=10, silent=0.1)).boot(booting(cluster, node))
+    assert booted.instance_id == provider.observe_machine(cluster.id, node.name).instance_id
+    assert provider.fenced == 1
+
+
+def test_a_machine_that_is_slow_and_tells_so_is_left_alone(room: SimulatedRoom, cluster: TestCluster) -> None:
+    class Slow(Frozen):
+        def observe_machine(self, cluster_id: str, name: str) -> MachineObservation:
+            seen = super().observe_machine(cluster_id, name)
+            return seen.model_copy(update={"services": {"kubelet": "stopped"}})
+
+    provider = Slow(room.path)
+    with pytest.raises(StepError, match="has not booted"):
+        MachineActivities(provider, Patience(boot=0.3, silent=0.1)).boot(booting(cluster, cluster.nodes[0]))
+    assert provider.fenced == 0
+
+
 async def test_waiting_for_a_boot_can_be_cancelled(room: SimulatedRoom, cluster: TestCluster) -> None:
     room.faults.boot_seconds(60)
     environment = ActivityEnvironment()

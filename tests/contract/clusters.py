@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 
+from activities.machines import MachineActivities, Patience
 from api.cluster import ClusterSpec
 from contracts.context import ClusterContext
 from contracts.machines import (
@@ -12,6 +13,7 @@ from contracts.machines import (
     CommandResult,
     MachineFacts,
     MachinePlan,
+    MachineRequest,
     MachineRequests,
     MachineState,
     Provider,
@@ -21,7 +23,7 @@ from tests.contract.authority import TestVault
 
 RELEASE = "1.37.2-1"
 PATIENCE_SECONDS = 60.0
-EMULATED_PATIENCE_SECONDS = 300.0
+EMULATED = Patience(boot=400, silent=150)
 POLL_SECONDS = 0.03
 
 
@@ -46,15 +48,19 @@ class TestCluster:
         )
         self.vault = TestVault(self.context)
 
+    @property
+    def patience(self) -> Patience:
+        """How long its machines may take to boot."""
+        return EMULATED if self.spec.provider == "libvirt" else Patience(boot=PATIENCE_SECONDS)
+
     def ensure(self, provider: Provider, machine: MachinePlan) -> MachineFacts:
         """Ask for a machine."""
         return provider.ensure_machine(self.context, machine, self.slots)
 
     def boot(self, provider: Provider, machine: MachinePlan) -> MachineRequests:
         """Ask for a machine, wait for it, and return its requests."""
-        self.ensure(provider, machine)
-        self.await_state(provider, machine, MachineState.UP)
-        return self.requests(provider, machine)
+        request = MachineRequest(cluster=self.context, machine=machine, slots=self.slots)
+        return MachineActivities(provider, self.patience).boot(request)
 
     def requests(self, provider: Provider, machine: MachinePlan) -> MachineRequests:
         """Return the requests of a machine that is up."""
@@ -75,7 +81,7 @@ class TestCluster:
         wait_for(
             lambda: provider.observe_machine(self.id, machine.name).state is state,
             f"{machine.name} {state}",
-            EMULATED_PATIENCE_SECONDS if self.spec.provider == "libvirt" else PATIENCE_SECONDS,
+            self.patience.boot,
         )
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from activities.machines import MachineActivities, Patience
 from contracts.errors import StepError
-from contracts.machines import MachineState
+from contracts.machines import MachineRequest, MachineState
 from tests.contract.clusters import TestCluster, wait_for
 from tests.contract.rooms import new_cluster
 from tests.libvirt.guests import in_a_room
@@ -77,7 +78,9 @@ def test_crashed(room: "LibvirtRoom", cluster: TestCluster) -> None:
 def test_silent_agent(room: "LibvirtRoom", cluster: TestCluster) -> None:
     room.run(cluster, "workers-1", "systemd-run --on-active=2 systemctl stop qemu-guest-agent")
     wait_for(lambda: see(room, cluster) is MachineState.BOOTING, "it says nothing", 60)
-    room.provider().fence_machine(cluster.id, "workers-1")
+    request = MachineRequest(cluster=cluster.context, machine=cluster.nodes[0], slots=cluster.slots)
+    booted = MachineActivities(room.provider(), Patience(boot=400, silent=60)).boot(request)
+    assert booted.requests == {}
     is_back(room, cluster)
 
 

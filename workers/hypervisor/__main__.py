@@ -23,7 +23,10 @@ from planning.releases import load_releases
 from workers.worker.running import run
 from workers.worker.serving import Queue
 
-PATIENCE = {"kvm": Patience(boot=180, poll=0.25), "qemu": Patience(boot=540, poll=1.0)}
+PATIENCE = {
+    "kvm": Patience(boot=180, poll=0.25, silent=60),
+    "qemu": Patience(boot=540, poll=1.0, silent=240),
+}
 """Emulated processors take minutes for a boot when many machines share them."""
 
 log = structlog.get_logger("hypervisor")
