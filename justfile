@@ -93,7 +93,7 @@ test-libvirt *arguments: (binaries "1.37.2-1") (node-image "1.37.2-1")
     if [ $# = 0 ]; then \
         {{ just_executable() }} node-image 1.36.3-1; \
         set -- tests/contract/test_provider.py tests/libvirt; \
-        for alone in releases three_control_planes two_hypervisors; do \
+        for alone in killed_worker releases three_control_planes two_hypervisors; do \
             {{ just_executable() }} test-libvirt "tests/libvirt/test_$alone.py"; \
             set -- "$@" --ignore "tests/libvirt/test_$alone.py"; \
         done; \

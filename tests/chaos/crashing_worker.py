@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 from temporalio import activity
@@ -65,10 +65,18 @@ class Fuse:
         return None
 
 
-class Boundaries(Interceptor):
-    """Lets the fuse see activities begin and end; the innermost interceptor."""
+class Watcher(Protocol):
+    """Is told of the moments of activities."""
 
-    def __init__(self, fuse: Fuse) -> None:
+    def reached(self, name: str, moment: str) -> None:
+        """Note that an activity came to a moment; that may be the process's last."""
+        ...
+
+
+class Boundaries(Interceptor):
+    """Lets a watcher see activities begin and end; the innermost interceptor."""
+
+    def __init__(self, fuse: Watcher) -> None:
         self._fuse = fuse
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
@@ -77,7 +85,7 @@ class Boundaries(Interceptor):
 
 
 class _Boundaries(ActivityInboundInterceptor):
-    def __init__(self, inner: ActivityInboundInterceptor, fuse: Fuse) -> None:
+    def __init__(self, inner: ActivityInboundInterceptor, fuse: Watcher) -> None:
         super().__init__(inner)
         self._fuse = fuse
 

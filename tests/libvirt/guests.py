@@ -1,6 +1,7 @@
 """A living cluster of virtual machines."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -72,6 +73,13 @@ def hypervisor_folder(stack: Stack, name: str = HYPERVISOR_NAME) -> Path:
     return stack.state / "hypervisors" / name
 
 
+def links(kind: str) -> list[str]:
+    """Return our network devices of a kind, ``bridge`` or ``vxlan``, in the room."""
+    told = subprocess.check_output(["ip", "-json", "link", "show", "type", kind], text=True)
+    names = (link.get("ifname", "") for link in json.loads(told or "[]"))
+    return [name for name in names if name.startswith("g8s")]
+
+
 async def enrol(client: Client, name: str = HYPERVISOR_NAME) -> WorkflowHandle[Any, str]:
     """Enrol a hypervisor whose worker runs, and wait until it may take machines."""
     reference = HypervisorInput(site="default", name=name)
@@ -83,21 +91,26 @@ async def enrol(client: Client, name: str = HYPERVISOR_NAME) -> WorkflowHandle[A
     return handle
 
 
-@contextmanager
-def hypervisor_worker(
-    stack: Stack, name: str = HYPERVISOR_NAME, prefix: Sequence[str] = (), **settings: str
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the small worker of a hypervisor: of this one, or where a command that begins with ``prefix`` runs."""
+def hypervisor_settings(stack: Stack, name: str = HYPERVISOR_NAME, **settings: str) -> dict[str, str]:
+    """Return the environment of a hypervisor's worker."""
     own = {
         "GIANTNETES_HYPERVISOR_NAME": name,
         "GIANTNETES_VIRTUALIZATION": "qemu",
         "GIANTNETES_MANAGEMENT_NETWORKS": MANAGEMENT_NETWORK,
         "GIANTNETES_HYPERVISOR": str(hypervisor_folder(stack, name)),
     }
-    settings = {**os.environ, **stack.temporal_settings, **own, **settings}
+    return {**os.environ, **stack.temporal_settings, **own, **settings}
+
+
+@contextmanager
+def hypervisor_worker(
+    stack: Stack, name: str = HYPERVISOR_NAME, prefix: Sequence[str] = (), **settings: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the small worker of a hypervisor: of this one, or where a command that begins with ``prefix`` runs."""
+    environment = hypervisor_settings(stack, name, **settings)
     with (stack.state / f"{name}.log").open("ab") as output:
         command = [*prefix, sys.executable, "-m", "workers.hypervisor"]
-        process = subprocess.Popen(command, env=settings, stdout=output, stderr=output)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
         yield process
     finally:

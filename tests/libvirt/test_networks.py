@@ -1,7 +1,6 @@
 """A hypervisor's networks and its check, with libvirt's daemon and the kernel, and without any machine."""
 
 import contextlib
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from contracts.context import ClusterContext, Host, Placements
 from contracts.errors import StepError
 from contracts.hypervisors import CheckRequest, HypervisorFacts, NetworkRequest
 from tests.contract.clusters import TestCluster
-from tests.libvirt.guests import in_a_room
+from tests.libvirt.guests import in_a_room, links
 
 if TYPE_CHECKING:  # the package libvirt is an extra
     from activities.libvirt.provider import Settings
@@ -52,11 +51,6 @@ def cluster() -> ClusterContext:
 
 def ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
-
-
-def links(kind: str) -> list[str]:
-    found = json.loads(ip("-json", "link", "show", "type", kind) or "[]")
-    return [link["ifname"] for link in found if link.get("ifname", "").startswith("g8s")]
 
 
 def check(settings: "Settings") -> HypervisorFacts:
