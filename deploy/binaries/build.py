@@ -1,6 +1,5 @@
 """Executables built from the Go modules that the recipes in this folder pin."""
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,8 +80,7 @@ _APART = {(NODE,), NODE_COMMANDS["kubernetes"]}
 def bundle(part: Part, commands: tuple[str, ...]) -> Bundle:
     """Return the recipe that builds ``commands`` of ``part`` in one run, so that they share what is compiled.
 
-    The key holds the sources, the flags and the Go version the recipe is meant for, not the one that happens to
-    be on the PATH: another shell must not cost a build. The manifest tells which one it was.
+    The key holds the sources, the flags and the version of Go.
     """
     sources = _sources(part, commands)
     return Bundle(
@@ -135,9 +133,9 @@ def _flags(part: Part) -> list[str]:
 
 def _build(part: Part, commands: tuple[str, ...], content: Path, scratch: Path, report: Report) -> str:
     sources = _sources(part, commands)
-    go = golang.toolchain(go_line(part), report)
+    go = golang.toolchain(report)
     _lay_out(sources, scratch)
-    what = f"{part} with go {go.version}"
+    what = f"{part} with go {golang.GO_VERSION}"
     usual = _CPU_S[NODE if commands == (NODE,) else part.name] / cores()
     report(f"building {what}: about {duration(usual)} on {cores()} cores the first time")
     packages = [_PACKAGES[name] for name in commands]
@@ -148,7 +146,7 @@ def _build(part: Part, commands: tuple[str, ...], content: Path, scratch: Path, 
     for name in commands:
         (scratch / "bin" / _BUILT_AS.get(name, name)).rename(content / name)
     report(f"built {what} in {duration(took_s)}")
-    return f"go {go.version} {' '.join(packages)}"
+    return f"go {golang.GO_VERSION} {' '.join(packages)}"
 
 
 def _lay_out(sources: Mapping[str, Path], folder: Path) -> None:
@@ -156,9 +154,3 @@ def _lay_out(sources: Mapping[str, Path], folder: Path) -> None:
         (folder / name).mkdir()
     for name, source in sources.items():
         shutil.copyfile(source, folder / name)
-
-
-def go_line(part: Part) -> str:
-    """Return the version of Go that the part's modules ask for at least."""
-    match = re.search(r"^go (\S+)$", (part.recipe / "go.mod").read_text(), re.MULTILINE)
-    return match[1] if match else golang.GO_VERSION

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.binaries import build, golang
+from deploy.binaries import golang
 from deploy.binaries.part import Part
 from deploy.binaries.resolve import missing
 from deploy.paths import cache_dir
@@ -35,10 +35,9 @@ def cost_of(parts: Sequence[Part]) -> Cost:
     if not wanted:
         return Cost()
     binaries = cache_dir() / "binaries"
-    built = [part for part in wanted if part.name == "kubernetes"]
-    if not built:
+    if all(part.name != "kubernetes" for part in wanted):
         return Cost(wanted, disk_gib={binaries: BINARIES_GIB})
-    compiled, modules = golang.caches(build.go_line(built[0]))
+    compiled, modules = golang.caches()
     return Cost(
         wanted, BUILD_MEMORY_GIB, {compiled: BUILD_CACHE_GIB, modules: MODULES_GIB, binaries: BINARIES_GIB}
     )

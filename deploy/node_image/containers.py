@@ -36,7 +36,7 @@ def container_images(release: Release, system: Path, scratch: Path, report: Repo
 def _pause(release: Release, scratch: Path, report: Report) -> Path:
     """Compile the program that holds a pod's namespaces, from the C file in Kubernetes' own module."""
     part = Part(name="kubernetes", version=release.kubernetes.version)
-    go = golang.toolchain(build.go_line(part), report)
+    go = golang.toolchain(report)
     asked = [str(go.command), "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"]
     told = subprocess.check_output(asked, cwd=part.recipe, env=dict(go.environment), text=True)
     source, program = Path(told.strip(), "build", "pause", "linux", "pause.c"), scratch / "pause"

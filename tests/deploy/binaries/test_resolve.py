@@ -7,7 +7,14 @@ import pytest
 from deploy.binaries import BinariesError, Part, ensure, golang, official, tool
 from deploy.binaries.cost import Cost, cost_of
 from deploy.binaries.part import architecture
-from tests.deploy.binaries.support import ETCD, KUBERNETES, Site, publish_etcd, publish_kubernetes
+from tests.deploy.binaries.support import (
+    ETCD,
+    KUBERNETES,
+    Site,
+    publish_etcd,
+    publish_kubernetes,
+    stand_in_go,
+)
 
 COMMANDS = {
     *("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "hollow-node"),
@@ -85,8 +92,9 @@ def test_the_machines_own_go_says_where_its_caches_are(
     go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (go / "env").write_text("/somewhere/build\n/elsewhere/mod\n")
-    assert golang.caches("1.26.0") == (Path("/somewhere/build"), Path("/elsewhere/mod"))
-    assert golang.caches("1.99.0")[0] == tmp_path / "cache" / "go" / "build"
+    assert golang.caches() == (Path("/somewhere/build"), Path("/elsewhere/mod"))
+    stand_in_go(tmp_path / "old", "go1.20.14", monkeypatch)
+    assert golang.caches()[0] == tmp_path / "cache" / "go" / "build"
 
 
 @pytest.mark.usefixtures("go")

@@ -19,7 +19,7 @@ Disk = namedtuple("Disk", "free")
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine with room, and with compilers' caches on the disk of ``tmp_path``."""
     monkeypatch.setenv("GIANTNETES_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(golang, "caches", lambda _needed: (tmp_path / "compiled", tmp_path / "modules"))
+    monkeypatch.setattr(golang, "caches", lambda: (tmp_path / "compiled", tmp_path / "modules"))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(8 * GIB))
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk(50 * GIB))
 
