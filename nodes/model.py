@@ -105,6 +105,15 @@ class MachineConfig:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """A piece of a machine, which several templates are put together from."""
+
+    folders: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    services: tuple[Service, ...] = ()
+
+
+@dataclass(frozen=True)
 class Scope:
     """What a template is rendered from."""
 

@@ -9,15 +9,12 @@ from typing import TypeVar
 from temporalio import activity
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay
 
+from nodes.machine.waiting import INTERVAL_SECONDS, pause
+
 T = TypeVar("T")
 
 LONGEST_SECONDS = 120.0
 """The longest that one attempt waits; the workflow tries again, and shows why."""
-
-INTERVAL_SECONDS = 0.05
-LONG_INTERVAL_SECONDS = 1.0
-SHARE = 50
-"""A wait is prolonged by no more than this part of itself: an API server that is slow to start is asked seldom."""
 
 
 def patience() -> float:
@@ -34,7 +31,7 @@ def poll(probe: Callable[[], T | None], seconds: float, interval: float = INTERV
     return Retrying(
         retry=retry_if_result(lambda result: result is None),
         stop=stop_after_delay(seconds),
-        wait=lambda state: max(interval, min((state.seconds_since_start or 0.0) / SHARE, LONG_INTERVAL_SECONDS)),
+        wait=lambda state: pause(state.seconds_since_start or 0.0, interval),
         sleep=activity.wait_for_cancelled_sync,
         retry_error_callback=_nothing,
     )(probe)

@@ -37,8 +37,12 @@ def _start_when(url: str, authority: str, argv: list[str], *, any_answer: bool) 
         status = next(statuses)
         if status == http.HTTPStatus.OK or (status and any_answer):
             os.execv(argv[0], argv)  # noqa: S606 - no shell, and the pid must stay
-        waited = time.monotonic() - began
-        time.sleep(min(max(waited / SHARE, INTERVAL_SECONDS), LONG_INTERVAL_SECONDS))
+        time.sleep(pause(time.monotonic() - began))
+
+
+def pause(waited: float, least: float = INTERVAL_SECONDS) -> float:
+    """Return how many seconds to let pass before the next question, ``waited`` seconds after the first."""
+    return max(least, min(waited / SHARE, LONG_INTERVAL_SECONDS))
 
 
 def _statuses(url: str, authority: str) -> Iterator[int]:

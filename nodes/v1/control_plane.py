@@ -2,13 +2,13 @@
 
 from contracts.machines import control_planes_are_nodes
 from contracts.vault import Authority
-from nodes.model import MachineConfig, Scope
+from nodes.model import MachineConfig, Parts, Scope
 from nodes.secrets import ENCRYPTION_CONFIG, SERVICE_ACCOUNT_KEY
 from nodes.v1.apiserver import apiserver
 from nodes.v1.controllers import controller_manager, kubeconfigs, scheduler
-from nodes.v1.endpoint import endpoint_files, endpoint_services
+from nodes.v1.endpoint import endpoint_parts
 from nodes.v1.etcd import etcd
-from nodes.v1.node import Parts, node_parts
+from nodes.v1.node import node_parts
 from nodes.v1.policies import audit_policy, authentication
 from nodes.v1.trust import authority_file, held_certificates
 
@@ -17,6 +17,7 @@ def control_plane(scope: Scope) -> MachineConfig:
     """Return the machine of a control plane slot, which is a node as well where containers are real."""
     options = scope.request.cluster.spec.api_server
     parts = node_parts(scope) if control_planes_are_nodes(scope.request.cluster.spec.provider) else Parts()
+    endpoint = endpoint_parts(scope)
     return MachineConfig(
         address=scope.address,
         folders=(scope.layout.config, scope.layout.logs, f"{scope.layout.etcd}/data", *parts.folders),
@@ -24,7 +25,7 @@ def control_plane(scope: Scope) -> MachineConfig:
             authentication(scope.layout, options),
             audit_policy(scope.layout, options.audit),
             *kubeconfigs(scope),
-            *endpoint_files(scope),
+            *endpoint.files,
             *parts.files,
         ),
         services=(
@@ -32,7 +33,7 @@ def control_plane(scope: Scope) -> MachineConfig:
             apiserver(scope),
             controller_manager(scope),
             scheduler(scope),
-            *endpoint_services(scope),
+            *endpoint.services,
             *parts.services,
         ),
         certificates=held_certificates(scope.request),

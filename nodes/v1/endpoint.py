@@ -5,7 +5,7 @@ that machine is gone, and after three questions, five seconds apart, when only i
 outside of the machines is needed for that, so it goes on with workers, Temporal and Vault away.
 """
 
-from nodes.model import File, Scope, Service
+from nodes.model import File, Parts, Scope, Service
 from nodes.v1.etcd import CONTROL_PLANE_WEIGHT
 
 KEEPALIVED = "keepalived"
@@ -21,19 +21,15 @@ def has_virtual_address(scope: Scope) -> bool:
     return scope.runs_containers and len(scope.request.slots) > 1
 
 
-def endpoint_files(scope: Scope) -> tuple[File, ...]:
-    """Return keepalived's configuration, and its question to the API server."""
+def endpoint_parts(scope: Scope) -> Parts:
+    """Return keepalived with its configuration and its question to the API server, where there is an address."""
     if not has_virtual_address(scope):
-        return ()
-    return File(_config_path(scope), _config(scope)), File(_check_path(scope), _check(scope))
-
-
-def endpoint_services(scope: Scope) -> tuple[Service, ...]:
-    """Return keepalived, where there is an address to hold."""
-    if not has_virtual_address(scope):
-        return ()
+        return Parts()
     argv = ("/usr/sbin/keepalived", "--dont-fork", "--log-console", "--vrrp", f"--use-file={_config_path(scope)}")
-    return (Service(name=KEEPALIVED, argv=argv, weight=CONTROL_PLANE_WEIGHT),)
+    return Parts(
+        files=(File(_config_path(scope), _config(scope)), File(_check_path(scope), _check(scope))),
+        services=(Service(name=KEEPALIVED, argv=argv, weight=CONTROL_PLANE_WEIGHT),),
+    )
 
 
 def _config(scope: Scope) -> str:

@@ -1,25 +1,14 @@
 """A machine that runs workloads: the kubelet, with containerd where containers are real."""
 
-from dataclasses import dataclass
-
 from contracts.machines import MachinePlan
 from contracts.vault import Authority
-from nodes.model import File, MachineConfig, Scope, Service
+from nodes.model import MachineConfig, Parts, Scope, Service
 from nodes.v1.apiserver import presence
 from nodes.v1.containers import containerd, runtime_files, runtime_folders
 from nodes.v1.kubeconfig import kubeconfig, kubeconfig_path
 from nodes.v1.kubelet import KUBELET, KUBELET_PORT, kubelet, kubelet_config, labels
 from nodes.v1.network import felix, flannel, kube_proxy, network_files, network_folders
 from nodes.v1.trust import authority_file, held_certificates
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What makes a machine a node, whatever else it may be."""
-
-    folders: tuple[str, ...] = ()
-    files: tuple[File, ...] = ()
-    services: tuple[Service, ...] = ()
 
 
 def node(scope: Scope) -> MachineConfig:

@@ -9,7 +9,7 @@ import pytest
 from nodes.ignition import LAYOUT
 from nodes.model import Layout, MachineConfig, Scope
 from nodes.render import render
-from nodes.v1.endpoint import endpoint_files
+from nodes.v1.endpoint import endpoint_parts
 from planning.releases import load_releases
 from tests.nodes.conftest import Server
 from tests.nodes.frozen import make_request
@@ -58,6 +58,6 @@ def _check(port: int, authority: Path) -> str:
             return str(authority)
 
     request = make_request(RELEASE.name, THREE)
-    files = endpoint_files(Scope(RELEASE, request, Here(**dataclasses.asdict(LAYOUT))))
+    files = endpoint_parts(Scope(RELEASE, request, Here(**dataclasses.asdict(LAYOUT)))).files
     [script] = [file.content for file in files if file.path.endswith(".sh")]
     return script.replace("10.20.7.13:6443", f"127.0.0.1:{port}")
