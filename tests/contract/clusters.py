@@ -4,6 +4,8 @@ import secrets
 import time
 from collections.abc import Callable
 
+from activities.kubernetes.client import GuestClient
+from activities.kubernetes.identity import mutual_tls
 from activities.machines import MachineActivities, Patience
 from api.cluster import ClusterSpec
 from contracts.context import ClusterContext
@@ -75,6 +77,13 @@ class TestCluster:
         result = provider.run_command(self.id, machine.name, INSTALL_COMMAND)
         assert result.exit_status == 0, result.stderr
         return result
+
+    def api(self, slot: MachinePlan | None = None) -> GuestClient:
+        """Return a super-administrator's client of the API, or of the API server of one slot."""
+        identity = self.vault.client_certificate(self.context, "super-admin", 3600)
+        port = self.spec.network.api_port
+        url = f"https://{self.context.address(slot.host)}:{port}" if slot else self.context.endpoint
+        return GuestClient(url, mutual_tls(identity))
 
     def await_state(self, provider: Provider, machine: MachinePlan, state: MachineState) -> None:
         """Wait until the provider sees a machine in a state."""

@@ -4,7 +4,6 @@ import time
 from contextlib import suppress
 
 from activities.kubernetes.client import GuestClient
-from activities.kubernetes.identity import mutual_tls
 from contracts.errors import StepError
 from contracts.machines import MachinePlan, Provider
 from tests.contract.clusters import TestCluster
@@ -42,8 +41,7 @@ def started(cluster: TestCluster, provider: Provider, slot: MachinePlan) -> Gues
     """Make a machine, give it its certificates, and return an administrator's client when its API is ready."""
     began = time.monotonic()
     cluster.certify(provider, slot)
-    identity = cluster.vault.client_certificate(cluster.context, "super-admin", 3600)
-    api = GuestClient(cluster.context.endpoint, mutual_tls(identity))
+    api = cluster.api()
     while time.monotonic() - began < READY_SECONDS:
         with suppress(StepError):
             if api.ask("GET", "/readyz").status == 200:

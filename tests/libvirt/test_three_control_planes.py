@@ -7,8 +7,6 @@ machines don't bring up the rest before leases run out.
 import time
 from contextlib import suppress
 
-from activities.kubernetes.client import GuestClient
-from activities.kubernetes.identity import mutual_tls
 from contracts.errors import StepError
 from contracts.machines import MachinePlan, MachineState
 from tests.contract.clusters import TestCluster
@@ -59,14 +57,11 @@ def takes_changes(
 ) -> float:
     """Wait until the API, or that of one machine, takes a change; return the seconds until then."""
     began = time.monotonic()
-    identity = cluster.vault.client_certificate(cluster.context, "super-admin", 3600)
-    port = cluster.spec.network.api_port
-    url = f"https://{cluster.context.address(slot.host)}:{port}" if slot else cluster.context.endpoint
     metadata = {"name": "default", "annotations": {"giantnetes.io/test": change}}
-    with GuestClient(url, mutual_tls(identity)) as api:
+    with cluster.api(slot) as api:
         while time.monotonic() - began < seconds:
             with suppress(StepError):
                 api.apply(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
                 return time.monotonic() - began
             time.sleep(0.5)
-    raise TimeoutError(f"{url} took no change within {seconds:.0f} s")
+    raise TimeoutError(f"{slot.name if slot else 'the API'} took no change within {seconds:.0f} s")
