@@ -143,7 +143,7 @@ class MachineActivities:
         """
         for name in reference.names:
             meant = reference.instances.get(name)
-            self._provider.fence_machine(reference.cluster_id, name, meant)
+            self._provider.fence_machine(reference.cluster_id, name, meant, graceful=reference.graceful)
             seen = self._provider.observe_machine(reference.cluster_id, name)
             if not is_meant(seen.instance_id, meant):
                 raise StepError(ErrorCode.NOT_GONE, f"machine {name} is another instance than was to be stopped")
@@ -155,7 +155,10 @@ class MachineActivities:
         A slot's volume stays, for the next machine of the slot.
         """
         for name in reference.names:
-            self._provider.delete_machine(reference.cluster_id, name, reference.instances.get(name))
+            meant = reference.instances.get(name)
+            if reference.graceful:
+                self._provider.fence_machine(reference.cluster_id, name, meant, graceful=True)
+            self._provider.delete_machine(reference.cluster_id, name, meant)
             seen = self._provider.observe_machine(reference.cluster_id, name)
             if seen.state is not MachineState.ABSENT:
                 raise StepError(ErrorCode.NOT_GONE, f"machine {name} is {seen.state} after its removal")

@@ -119,11 +119,13 @@ class MachinesReference(WireModel):
     """Machines of a cluster, by name.
 
     ``instances`` maps names to the instance ids that were seen, empty for none: no other instance is meant.
+    ``graceful`` says that they are given the time to end by themselves when they are stopped.
     """
 
     cluster_id: str
     names: list[str]
     instances: dict[str, str] = Field(default_factory=dict)
+    graceful: bool = False
 
 
 def is_meant(current: str, instance_id: str | None) -> bool:
@@ -222,8 +224,12 @@ class Provider(Protocol):
         """Look at one machine."""
         ...
 
-    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+    def fence_machine(
+        self, cluster_id: str, name: str, instance_id: str | None = None, *, graceful: bool = False
+    ) -> None:
         """Stop the machine, and return only when it has been seen stopped. Its volumes stay.
+
+        With ``graceful`` its services are given the time to end by themselves, within a minute.
 
         With ``instance_id`` nothing is done to another instance: a request that comes late, when there is the
         next one already, must not harm that.

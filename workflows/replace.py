@@ -32,6 +32,7 @@ class _OneMachine(MachineSteps):
     def __init__(self, start: OperationInput | None = None) -> None:
         super().__init__(start)
         self._cordoned: Step | None = None
+        self._drained = False
 
     async def _walk(self) -> OperationResult:
         try:
@@ -72,6 +73,7 @@ class _OneMachine(MachineSteps):
         self._cordoned = step
         try:
             await self._guest(names.DRAIN_NODE)(step)
+            self._drained = True
         except ActivityError as error:
             described = error_status(error)
             if is_cancelled(error) or described.code not in {ErrorCode.API_NOT_READY, ErrorCode.NODE_NOT_DRAINED}:
@@ -85,7 +87,7 @@ class _OneMachine(MachineSteps):
     def _machine(self, activity: str) -> Callable[[Step], Awaitable[None]]:
         async def run(step: Step) -> None:
             for machine in self._machines(step):
-                if self._cluster.placements.is_lost(machine.name):
+                if self._cluster.placements.is_lost(machine.name):  # gone already, by an operator's word
                     self._unremoved = True
                 else:
                     await self._power_off(step, activity, machine.name)
@@ -93,8 +95,9 @@ class _OneMachine(MachineSteps):
         return run
 
     async def _power_off(self, step: Step, activity: str, machine: str) -> None:
-        """Fence or remove a machine. One whose hypervisor is dead, by an operator's word, is gone already."""
-        reference = MachinesReference(cluster_id=self._cluster.cluster_id, names=[machine])
+        """Fence or remove a machine, which may end by itself when it was drained: then it is well enough."""
+        cluster_id = self._cluster.cluster_id
+        reference = MachinesReference(cluster_id=cluster_id, names=[machine], graceful=self._drained)
         if workflow.patched("remove-what-was-seen"):
             reference = await self._seen(step, reference)
         await self._operation.call(step, activity, self._queue(machine), reference, type(None))

@@ -91,20 +91,24 @@ class Hypervisor:
             return [domain for domain in (made, named) if domain is not None]
         return [made] if made is not None else []
 
-    def stop_domain(self, domain: libvirt.virDomain) -> None:
-        """Take a domain's power, also across a restart of the hypervisor; return when it is seen stopped."""
+    def stop_domain(self, domain: libvirt.virDomain, grace_seconds: float = 0) -> None:
+        """Take a domain's power, also across a restart of the hypervisor; return when it is seen stopped.
+
+        One that runs is asked to end by itself before, and has ``grace_seconds`` for it.
+        """
         name = domain.name()
         domain.setAutostart(0)
+        if grace_seconds and domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
+            with contextlib.suppress(libvirt.libvirtError):  # its agent may be silent, and is not waited for
+                domain.shutdown()
+                _await_off(domain, grace_seconds)
         if domain.state()[0] not in _OFF:
             with contextlib.suppress(
                 libvirt.libvirtError
             ):  # it may have ended by itself; the state is what counts
                 domain.destroy()
-        deadline = time.monotonic() + GONE_SECONDS
-        while domain.state()[0] not in _OFF:
-            if time.monotonic() > deadline:
-                raise StepError(ErrorCode.NOT_GONE, f"domain {name} does not end within {GONE_SECONDS:.0f} s")
-            time.sleep(POLL_SECONDS)
+        if not _await_off(domain, GONE_SECONDS):
+            raise StepError(ErrorCode.NOT_GONE, f"domain {name} does not end within {GONE_SECONDS:.0f} s")
 
     def remove_domain(self, domain: libvirt.virDomain) -> None:
         """Stop a domain and forget it."""
@@ -174,6 +178,16 @@ class Hypervisor:
             pool.create()
         pool.refresh()
         return pool
+
+
+def _await_off(domain: libvirt.virDomain, seconds: float) -> bool:
+    """Wait until a domain is off; False when it isn't in time."""
+    deadline = time.monotonic() + seconds
+    while domain.state()[0] not in _OFF:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def _open(uri: str) -> libvirt.virConnect:

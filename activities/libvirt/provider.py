@@ -53,6 +53,9 @@ from planning.releases import load_releases
 LOCK_SECONDS = 120.0
 PARALLEL = 8
 NOT_FOUND = 127
+GRACE_SECONDS = 60.0
+"""How long a machine that is to end gracefully may take."""
+
 SIZES_MIB = {STATE: 2048, ETCD: 16384, SCRATCH: 65536}
 """What volumes may grow to; they begin at a few hundred KiB."""
 
@@ -128,13 +131,15 @@ class LibvirtProvider:
                 name=name, state=state, instance_id=document["instance_id"], services=services
             )
 
-    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+    def fence_machine(
+        self, cluster_id: str, name: str, instance_id: str | None = None, *, graceful: bool = False
+    ) -> None:
         """Destroy the domain, also across restarts of the hypervisor, and see that it is off. It stays defined."""
         with self._changing(cluster_id, name):
             if not is_meant(self._instance(cluster_id, name), instance_id):
                 return
             for domain in self._domains(cluster_id, name):
-                self._hypervisor.stop_domain(domain)
+                self._hypervisor.stop_domain(domain, GRACE_SECONDS if graceful else 0)
 
     def delete_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
         """Destroy the domain with all of its volumes but the slot's."""

@@ -111,7 +111,14 @@ class LocalProvider:
                 services=service_states(programs),
             )
 
-    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+    def fence_machine(
+        self,
+        cluster_id: str,
+        name: str,
+        instance_id: str | None = None,
+        *,
+        graceful: bool = False,  # noqa: ARG002 - supervisord gives processes their time in any case
+    ) -> None:
         """Switch the machine off, also across restarts of the supervisor, and see that no process is left."""
         with self._changing(cluster_id, name):
             if is_meant(self._instance(cluster_id, name), instance_id):

@@ -51,7 +51,14 @@ class SimulatedProvider:
             return MachineObservation(name=name, state=MachineState.ABSENT)
         return MachineObservation.model_validate(found)
 
-    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
+    def fence_machine(
+        self,
+        cluster_id: str,
+        name: str,
+        instance_id: str | None = None,
+        *,
+        graceful: bool = False,  # noqa: ARG002 - nothing in a simulated machine takes time to end
+    ) -> None:
         """Switch the machine off."""
         effect = partial(machines.switch_off, cluster_id=cluster_id, name=name, instance_id=instance_id)
         perform(self.world, "fence_machine", effect)

@@ -98,6 +98,23 @@ def test_machines_are_looked_at_fenced_and_deleted_by_name(room: SimulatedRoom, 
     assert [(item.kind, item.name) for item in left] == [("volume", slot.name)]
 
 
+def test_what_is_removed_gracefully_is_stopped_so_before(room: SimulatedRoom, cluster: TestCluster) -> None:
+    stopped: list[tuple[str, bool]] = []
+
+    class Watched(SimulatedProvider):
+        def fence_machine(
+            self, cluster_id: str, name: str, instance_id: str | None = None, *, graceful: bool = False
+        ) -> None:
+            stopped.append((name, graceful))
+            super().fence_machine(cluster_id, name, instance_id, graceful=graceful)
+
+    activities, node = MachineActivities(Watched(room.path)), cluster.nodes[0]
+    for graceful in (True, False):
+        activities.boot(booting(cluster, node))
+        activities.delete(MachinesReference(cluster_id=cluster.id, names=[node.name], graceful=graceful))
+    assert stopped == [(node.name, True)]
+
+
 class Undead(SimulatedProvider):
     """A provider whose machines are still there after their removal."""
 
@@ -154,8 +171,10 @@ class Frozen(SimulatedProvider):
             return MachineObservation(name=name, state=MachineState.BOOTING, instance_id=seen.instance_id)
         return seen
 
-    def fence_machine(self, cluster_id: str, name: str, instance_id: str | None = None) -> None:
-        super().fence_machine(cluster_id, name, instance_id)
+    def fence_machine(
+        self, cluster_id: str, name: str, instance_id: str | None = None, *, graceful: bool = False
+    ) -> None:
+        super().fence_machine(cluster_id, name, instance_id, graceful=graceful)
         self.fenced += 1
 
 

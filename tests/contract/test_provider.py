@@ -138,8 +138,8 @@ def test_a_reboot_loses_all_but_state(room: Room, cluster: TestCluster) -> None:
 def test_a_fenced_machine_is_seen_stopped_and_runs_nothing(provider: Provider, cluster: TestCluster) -> None:
     node = cluster.nodes[0]
     cluster.boot(provider, node)
-    for _ in range(2):
-        provider.fence_machine(cluster.id, node.name)
+    for graceful in (True, False):
+        provider.fence_machine(cluster.id, node.name, graceful=graceful)
         assert provider.observe_machine(cluster.id, node.name).state is MachineState.STOPPED
     with pytest.raises(StepError) as raised:
         provider.run_command(cluster.id, node.name, REQUESTS_COMMAND)

@@ -75,6 +75,15 @@ def test_crashed(room: "LibvirtRoom", cluster: TestCluster) -> None:
     is_back(room, cluster)
 
 
+def test_ends_by_itself_when_given_the_time(room: "LibvirtRoom", cluster: TestCluster) -> None:
+    console = room.places.console(cluster.id, "workers-1")
+    ends = console.read_text(errors="replace").count("reboot: Power down")
+    room.provider().fence_machine(cluster.id, "workers-1", graceful=True)
+    assert see(room, cluster) is MachineState.STOPPED
+    assert console.read_text(errors="replace").count("reboot: Power down") == ends + 1
+    is_back(room, cluster)
+
+
 def test_silent_agent(room: "LibvirtRoom", cluster: TestCluster) -> None:
     room.run(cluster, "workers-1", "systemd-run --on-active=2 systemctl stop qemu-guest-agent")
     wait_for(lambda: see(room, cluster) is MachineState.BOOTING, "it says nothing", 60)

@@ -69,6 +69,7 @@ class Script:
         self.removed: list[str] = []
         self.spared: list[str] = []
         self.meant: list[dict[str, str]] = []
+        self.graceful: list[bool] = []
         self.hung: set[str] = set()
 
     def registered(self, _namespace: str, _name: str) -> list[Holding]:
@@ -97,6 +98,7 @@ class Script:
     def remove(self, request: MachinesReference) -> None:
         """Note which machines were fenced or deleted."""
         self.meant.append(request.instances)
+        self.graceful.append(request.graceful)
         self.spared += [name for name, seen in request.instances.items() if seen != self.instance(name)]
         self.removed += request.names
 

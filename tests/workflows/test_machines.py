@@ -33,7 +33,7 @@ async def test_a_replacement_goes_step_by_step(clusters: Clusters) -> None:
     assert answer.message == "machine workers-1 will be replaced"
     status = await clusters.until(handle, lambda status: ended(status, "ReplaceMachine"))
     assert status.phase == Phase.RUNNING
-    assert clusters.script.removed == ["workers-1"]
+    assert (clusters.script.removed, clusters.script.graceful) == (["workers-1"], [True])
     assert since(clusters, first) == [
         names.DRAIN_NODE,
         *[names.ENSURE_AUTHORITY] * 3,
@@ -184,6 +184,7 @@ async def test_without_an_api_the_machine_goes_undrained(clusters: Clusters) -> 
         await asyncio.sleep(0.1)
     await clusters.until(handle, lambda status: ended(status, "ReplaceMachine"))
     assert clusters.script.removed == ["workers-1"]
+    assert clusters.script.graceful == [False], "nobody knows whether it can"
     assert clusters.script.count(names.DRAIN_NODE) == 8
 
 
@@ -195,6 +196,7 @@ async def test_a_machine_that_is_off_is_switched_on(clusters: Clusters) -> None:
     await clusters.until(handle, lambda status: ended(status, "RepairMachine"))
     assert (clusters.script.count(names.FENCE_MACHINE), clusters.script.removed) == (1, ["workers-2"])
     assert clusters.script.count(names.DELETE_MACHINE) == 0
+    assert clusters.script.graceful == [False]
     await clusters.send(handle, "retry")
     status = await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
     assert status.waiting_on == ""
