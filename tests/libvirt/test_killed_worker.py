@@ -34,8 +34,7 @@ EXPECTED = {
         *("guest-exec", "guest-exec-status", "guest-get-time"),
     },
     "InstallMachine": {"before", "guest-get-time", "guest-exec", "guest-exec-status", "after"},
-    "FenceMachine": {"before", "virDomain.destroy", "after"},
-    "DeleteMachine": {"before", "virDomain.undefine", "virStorageVol.delete", "after"},
+    "DeleteMachine": {"before", "virDomain.shutdown", "virDomain.undefine", "virStorageVol.delete", "after"},
     "DeleteMachines": {
         *("before", "virDomain.destroy", "virDomain.undefine", "virStorageVol.delete"),
         *("virNetwork.destroy", "virNetwork.undefine", "after"),
