@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import structlog
 from temporalio import activity
 
 from activities.parallel import gather
@@ -20,6 +21,7 @@ from contracts.machines import (
     EndpointRequest,
     InstallRequest,
     Leftovers,
+    MachineFacts,
     MachineObservation,
     MachineObservations,
     MachineRequest,
@@ -30,12 +32,15 @@ from contracts.machines import (
     is_meant,
 )
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True)
 class Patience:
     """How long a machine may take to boot, and how often it is looked at meanwhile, both in seconds.
 
-    One that has told nothing of itself for ``silent`` seconds is switched off and on: it may stand still.
+    A new one that has told nothing of itself for ``silent`` seconds is switched off and on once: it may stand
+    still. One that has worked may be busy, and is for repair to judge.
     """
 
     boot: float = 60.0
@@ -93,12 +98,12 @@ class MachineActivities:
     def boot(self, request: MachineRequest) -> MachineRequests:
         """Make a machine exist, wait until it has booted, and return its public keys.
 
-        A silent one is switched off and on meanwhile. Raises ``StepError`` with MachineNotReady when it takes too
-        long, and with MachineFailed when its boot fails or another machine than the one that was made answers.
+        A new one that is silent is switched off and on once. Raises ``StepError`` with MachineNotReady when it
+        takes too long, and with MachineFailed when its boot fails or another instance than was made answers.
         """
         cluster_id, name = request.cluster.cluster_id, request.machine.name
         facts = self._provider.ensure_machine(request.cluster, request.machine, request.slots)
-        self._await_boot(request, facts.instance_id)
+        self._await_boot(request, facts)
         result = self._provider.run_command(cluster_id, name, REQUESTS_COMMAND)
         if result.exit_status:
             raise _told(ErrorCode.MACHINE_NOT_READY, f"machine {name} gave no requests: {result.stderr.strip()}")
@@ -182,28 +187,28 @@ class MachineActivities:
                 raise
             return MachineObservation(name=name, state=MachineState.BOOTING)
 
-    def _await_boot(self, request: MachineRequest, instance_id: str) -> None:
+    def _await_boot(self, request: MachineRequest, facts: MachineFacts) -> None:
         """Return when the machine is up. One whose services fail has booted: that is for later steps to tell."""
-        cluster_id, name = request.cluster.cluster_id, request.machine.name
-        heard = time.monotonic()
-        deadline = heard + self._patience.boot
+        cluster_id, name = request.cluster.cluster_id, facts.name
+        began = time.monotonic()
+        silent = facts.created
         while True:
             observed = self._provider.observe_machine(cluster_id, name)
+            if observed.instance_id != facts.instance_id:
+                raise StepError(ErrorCode.MACHINE_FAILED, f"another instance answers as machine {name}")
             if observed.state is MachineState.UP or _failed_services(observed):
                 return
             if observed.state is MachineState.FAILED:
                 raise self._failure(cluster_id, name, ["boot"])
-            now = time.monotonic()
-            if now > deadline:
-                raise StepError(
-                    ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {self._patience.boot:.0f} s"
-                )
-            if observed.services:
-                heard = now
-            if now - heard > self._patience.silent:
-                self._provider.fence_machine(cluster_id, name, instance_id)
+            silent = silent and not observed.services
+            waited = time.monotonic() - began
+            if waited > self._patience.boot:
+                raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {name} has not booted in {waited:.0f} s")
+            if silent and waited > self._patience.silent:
+                log.warning("switching a machine off and on that says nothing", machine=name)
+                self._provider.fence_machine(cluster_id, name, facts.instance_id)
                 self._provider.ensure_machine(request.cluster, request.machine, request.slots)
-                heard = time.monotonic()
+                silent = False
             time.sleep(self._patience.poll)
 
     def _failure(self, cluster_id: str, name: str, programs: list[str]) -> StepError:

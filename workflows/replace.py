@@ -32,7 +32,6 @@ class _OneMachine(MachineSteps):
     def __init__(self, start: OperationInput | None = None) -> None:
         super().__init__(start)
         self._cordoned: Step | None = None
-        self._drained = False
 
     async def _walk(self) -> OperationResult:
         try:
@@ -73,7 +72,6 @@ class _OneMachine(MachineSteps):
         self._cordoned = step
         try:
             await self._guest(names.DRAIN_NODE)(step)
-            self._drained = True
         except ActivityError as error:
             described = error_status(error)
             if is_cancelled(error) or described.code not in {ErrorCode.API_NOT_READY, ErrorCode.NODE_NOT_DRAINED}:
@@ -95,9 +93,8 @@ class _OneMachine(MachineSteps):
         return run
 
     async def _power_off(self, step: Step, activity: str, machine: str) -> None:
-        """Fence or remove a machine, which may end by itself when it was drained: then it is well enough."""
-        cluster_id = self._cluster.cluster_id
-        reference = MachinesReference(cluster_id=cluster_id, names=[machine], graceful=self._drained)
+        """Fence or remove a machine."""
+        reference = MachinesReference(cluster_id=self._cluster.cluster_id, names=[machine])
         if workflow.patched("remove-what-was-seen"):
             reference = await self._seen(step, reference)
         await self._operation.call(step, activity, self._queue(machine), reference, type(None))
@@ -106,6 +103,7 @@ class _OneMachine(MachineSteps):
         """Name the instances that there are now, so that an attempt that comes late harms none that follows.
 
         A machine that can't be told from others is meant as it is: one that hangs is to be fenced all the more.
+        One that is well is given the time to end by itself.
         """
         seen = await self._operation.call(
             step, names.OBSERVE_MACHINES, self._queue(reference.names[0]), reference, MachineObservations
@@ -115,7 +113,8 @@ class _OneMachine(MachineSteps):
             for item in seen.items
             if item.instance_id or item.state is MachineState.ABSENT
         }
-        return reference.model_copy(update={"instances": known})
+        graceful = all(item.well for item in seen.items)
+        return reference.model_copy(update={"instances": known, "graceful": graceful})
 
     async def _give_back(self) -> None:
         """Let pods onto the node again, whatever came of the operation. Tried few times: a cancel waits for it."""

@@ -99,8 +99,9 @@ class Hypervisor:
         name = domain.name()
         domain.setAutostart(0)
         if grace_seconds and domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
-            with contextlib.suppress(libvirt.libvirtError):  # its agent may be silent, and is not waited for
-                domain.shutdown()
+            with contextlib.suppress(libvirt.libvirtError):  # it may have ended meanwhile
+                # By the power button: the agent would be waited for, in vain if it is silent.
+                domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
                 _await_off(domain, grace_seconds)
         if domain.state()[0] not in _OFF:
             with contextlib.suppress(

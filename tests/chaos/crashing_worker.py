@@ -76,24 +76,24 @@ class Watcher(Protocol):
 class Boundaries(Interceptor):
     """Lets a watcher see activities begin and end; the innermost interceptor."""
 
-    def __init__(self, fuse: Watcher) -> None:
-        self._fuse = fuse
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wrap one activity."""
-        return _Boundaries(next, self._fuse)
+        return _Boundaries(next, self._watcher)
 
 
 class _Boundaries(ActivityInboundInterceptor):
-    def __init__(self, inner: ActivityInboundInterceptor, fuse: Watcher) -> None:
+    def __init__(self, inner: ActivityInboundInterceptor, watcher: Watcher) -> None:
         super().__init__(inner)
-        self._fuse = fuse
+        self._watcher = watcher
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         name = activity.info().activity_type
-        self._fuse.reached(name, "before")
+        self._watcher.reached(name, "before")
         result = await super().execute_activity(input)
-        self._fuse.reached(name, "after")
+        self._watcher.reached(name, "after")
         return result
 
 

@@ -28,7 +28,7 @@ from workers.worker.serving import make_workers
 
 CHANGES = {
     libvirt.virConnect: ("defineXML", "networkDefineXML"),
-    libvirt.virDomain: ("create", "shutdown", "destroy", "undefine"),
+    libvirt.virDomain: ("create", "shutdownFlags", "destroy", "undefine"),
     libvirt.virNetwork: ("create", "destroy", "undefine"),
     libvirt.virStoragePool: ("createXML",),
     libvirt.virStorageVol: ("delete",),
@@ -42,21 +42,11 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._last = ""
 
     def reached(self, name: str, moment: str) -> None:
         """Note that an activity, or what it does for one machine, came to a moment."""
-        self._last = activity.info().activity_id.rpartition("#")[0] or name
-        self._note(f"{self._last} {moment}\n")
-
-    def called(self, call: str) -> None:
-        """Note a call; one from a thread that an activity has started is of the activity that was last seen."""
-        if activity.in_activity():
-            self.reached(activity.info().activity_type, call)
-        elif self._last:
-            self._note(f"{self._last} {call}\n")
-
-    def _note(self, line: str) -> None:
+        step = activity.info().activity_id.rpartition("#")[0] or name
+        line = f"{step} {moment}\n"
         with self._lock, self._path.open("a+") as journal:
             journal.seek(0)
             if line not in journal.readlines():
@@ -72,7 +62,8 @@ def watch_calls(journal: Journal) -> None:
         @functools.wraps(call)
         def wrapper(*arguments: Any, **options: Any) -> Any:
             result = call(*arguments, **options)
-            journal.called(name(*arguments))
+            if activity.in_activity():
+                journal.reached(activity.info().activity_type, name(*arguments))
             return result
 
         return wrapper

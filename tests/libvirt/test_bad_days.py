@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from activities.machines import MachineActivities, Patience
 from contracts.errors import StepError
-from contracts.machines import MachineRequest, MachineState
+from contracts.machines import MachineState
 from tests.contract.clusters import TestCluster, wait_for
 from tests.contract.rooms import new_cluster
 from tests.libvirt.guests import in_a_room
@@ -87,9 +86,7 @@ def test_ends_by_itself_when_given_the_time(room: "LibvirtRoom", cluster: TestCl
 def test_silent_agent(room: "LibvirtRoom", cluster: TestCluster) -> None:
     room.run(cluster, "workers-1", "systemd-run --on-active=2 systemctl stop qemu-guest-agent")
     wait_for(lambda: see(room, cluster) is MachineState.BOOTING, "it says nothing", 60)
-    request = MachineRequest(cluster=cluster.context, machine=cluster.nodes[0], slots=cluster.slots)
-    booted = MachineActivities(room.provider(), Patience(boot=400, silent=60)).boot(request)
-    assert booted.requests == {}
+    room.provider().fence_machine(cluster.id, "workers-1")
     is_back(room, cluster)
 
 

@@ -34,7 +34,7 @@ EXPECTED = {
         *("guest-exec", "guest-exec-status", "guest-get-time"),
     },
     "InstallMachine": {"before", "guest-get-time", "guest-exec", "guest-exec-status", "after"},
-    "DeleteMachine": {"before", "virDomain.shutdown", "virDomain.undefine", "virStorageVol.delete", "after"},
+    "DeleteMachine": {"before", "virDomain.shutdownFlags", "virDomain.undefine", "virStorageVol.delete", "after"},
     "DeleteMachines": {
         *("before", "virDomain.destroy", "virDomain.undefine", "virStorageVol.delete"),
         *("virNetwork.destroy", "virNetwork.undefine", "after"),
@@ -65,13 +65,10 @@ async def dying_worker(stack: Stack, journal: Path) -> AsyncIterator[None]:
                 raise
             assert ended == -signal.SIGKILL, (stack.state / "first.log").read_text()[-3000:]
 
-    running = asyncio.create_task(keep_running())
-    try:
+    async with asyncio.TaskGroup() as tasks:  # which lets the test fail as soon as the worker ends otherwise
+        running = tasks.create_task(keep_running())
         yield
-        assert not running.done(), running.exception()
-    finally:
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 def deaths(journal: Path) -> dict[str, set[str]]:
