@@ -66,7 +66,9 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
         "configuration", "`retry` goes on adopting the cluster, `delete` deletes it", retryable=False
     ),
     ErrorCode.BINARIES_MISSING: ErrorInfo(
-        "operator", "run `just binaries RELEASE` on the machine of the worker", retryable=True
+        "operator",
+        "run `just binaries RELEASE` on the machine of the worker, or `just node-image RELEASE` on the hypervisor",
+        retryable=True,
     ),
     ErrorCode.CAPACITY: ErrorInfo("capacity", "free some, or ask for less", retryable=True),
     ErrorCode.DISK_FULL: ErrorInfo(

@@ -57,6 +57,21 @@ class Image(ApiModel):
         return f"{self.name}:{prefix}{self.version}{digest}"
 
 
+class MachineImages(ApiModel):
+    """What virtual machines boot (x86-64), by the SHA-256 of each file; written by `just node-image`.
+
+    ``root``, ``kernel`` and ``initrd`` are the node image, ``disk`` is what the release adds to it.
+    """
+
+    recipe: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] = Field(
+        description="Key of the packages, modules and files that they are made of."
+    )
+    root: Sha256
+    kernel: Sha256
+    initrd: Sha256
+    disk: Sha256
+
+
 class Release(ApiModel):
     """What a cluster is made of. Never changed once published: a change is another release."""
 
@@ -75,3 +90,4 @@ class Release(ApiModel):
     coredns: Image
     kube_proxy: Image
     ingress: list[Image] = Field(min_length=1, description="Ingress controllers to choose from.")
+    machine_images: MachineImages

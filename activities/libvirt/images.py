@@ -1,9 +1,9 @@
 """The read-only images of a release on a hypervisor: copied there once, under the name of their content."""
 
-import dataclasses
 import hashlib
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
@@ -11,39 +11,44 @@ from filelock import FileLock
 from activities.libvirt.places import searchable_folder
 from activities.libvirt.xml import Images
 from api.errors import ErrorCode
+from api.release import Release
 from contracts.errors import StepError
 
 LOCK_SECONDS = 300.0
 """Another worker may be copying a gigabyte."""
 
 
-def ensure_images(folder: Path, found: Mapping[str, Path], release: str) -> Images:
-    """Return the images of ``release`` below ``folder``, copied from ``found`` (root, kernel, initrd, release).
+def ensure_images(folder: Path, release: Release, find: Callable[[Release], Mapping[str, Path]]) -> Images:
+    """Return the images that ``release`` names by digest, below ``folder``.
 
-    Machines keep running from them, whatever becomes of the cache that ``found`` is in. Raises BINARIES_MISSING.
+    Those that are missing there are copied from what ``find`` returns (root, kernel, initrd, disk); machines keep
+    running from the copies, whatever becomes of the cache that it finds them in. Raises ``StepError`` with
+    BinariesMissing when it finds none, or other ones.
     """
-    names = [field.name for field in dataclasses.fields(Images)]
-    if missing := [name for name in names if name not in found]:
-        raise StepError(ErrorCode.BINARIES_MISSING, f"release {release} lacks the images {', '.join(missing)}")
+    digests = release.machine_images.model_dump(exclude={"recipe"})
+    images = {name: folder / f"{digest}-{name}" for name, digest in digests.items()}
     searchable_folder(folder)
     with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
-        return Images(**{name: _ensure(folder, found[name]) for name in names})
+        missing = [name for name, image in images.items() if not image.exists()]
+        found = find(release) if missing else {}
+        if lacking := [f"{name} ({digests[name]})" for name in missing if name not in found]:
+            text = f"the hypervisor lacks images of release {release.name}: {', '.join(lacking)}"
+            raise StepError(ErrorCode.BINARIES_MISSING, text)
+        for name in missing:
+            _copy(found[name], images[name], digests[name])
+    return Images(**images)
 
 
-def _ensure(folder: Path, source: Path) -> Path:
-    """A link remembers the source's size and time, so that the digest is made once and not for each machine."""
-    stat = source.stat()
-    known = folder / f".{source.name}-{stat.st_size}-{stat.st_mtime_ns}"
-    if known.is_symlink() and known.exists():
-        return known.resolve()
-    with source.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    target = folder / f"{digest}-{source.name}"
-    if not target.exists():
-        new = target.with_suffix(".new")
-        shutil.copyfile(source, new)
-        new.chmod(0o444)
-        new.replace(target)
-    known.unlink(missing_ok=True)
-    known.symlink_to(target.name)
-    return target
+def _copy(source: Path, target: Path, digest: str) -> None:
+    """Copy one image; its name appears when its content is seen to be what it says, and is on disk."""
+    new = target.with_suffix(".new")
+    shutil.copyfile(source, new)
+    with new.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != digest:
+        new.unlink()
+        text = f"{source} has the SHA-256 {found}, and the release names {digest}"
+        raise StepError(ErrorCode.BINARIES_MISSING, text)
+    new.chmod(0o444)
+    os.sync()
+    new.replace(target)

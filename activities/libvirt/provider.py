@@ -5,8 +5,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from activities.libvirt.networks import Networks
 from activities.libvirt.places import DOCUMENT, ETCD, IGNITION, SCRATCH, STATE, Places, checked, searchable_folder
 from activities.libvirt.units import UNITS_COMMAND, machine_state, read_units, service_states
 from activities.libvirt.xml import DomainSpec, Volume, domain_xml
+from activities.parallel import gather
 from api.errors import ErrorCode
 from api.release import Release
 from contracts.context import ClusterContext
@@ -51,7 +52,6 @@ from planning.placement import network_on
 from planning.releases import load_releases
 
 LOCK_SECONDS = 120.0
-PARALLEL = 8
 NOT_FOUND = 127
 GRACE_SECONDS = 60.0
 """How long a machine that is to end gracefully may take."""
@@ -178,8 +178,7 @@ class LibvirtProvider:
             private_folder(tombstone.parent)
             write_file(tombstone, b"")
             names = {left.name for left in self.list_left(cluster_id) if left.kind == "machine"}
-            with ThreadPoolExecutor(PARALLEL) as pool:
-                list(pool.map(lambda name: self._delete(cluster_id, name), names))
+            gather([partial(self._delete, cluster_id, name) for name in names])
             for volume in self._hypervisor.volume_names():
                 if volume.startswith(f"{checked(cluster_id)}."):
                     self._hypervisor.remove_volume(volume)
@@ -222,7 +221,7 @@ class LibvirtProvider:
     def _domain(self, cluster: ClusterContext, machine: MachinePlan, document: dict[str, Any]) -> str:
         """Make a machine's volumes, and return what its domain is to be."""
         release, cluster_id = _release(cluster), cluster.cluster_id
-        images = ensure_images(self._places.images, self._images(release), release.name)
+        images = ensure_images(self._places.images, release, self._images)
         console = self._places.console(cluster_id, machine.name)
         searchable_folder(console.parent)
         spec = DomainSpec(

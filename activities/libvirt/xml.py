@@ -41,7 +41,7 @@ class Images:
     root: Path
     kernel: Path
     initrd: Path
-    release: Path
+    disk: Path
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def domain_xml(spec: DomainSpec) -> str:
 
 
 def _devices(devices: Element, spec: DomainSpec) -> None:
-    shared = ((spec.images.root, "root"), (spec.images.release, RELEASE_DISK.serial))
+    shared = ((spec.images.root, "root"), (spec.images.disk, RELEASE_DISK.serial))
     targets = (f"vd{letter}" for letter in "abcdefgh")
     for path, serial in shared:
         disk = _disk(devices, path, serial, next(targets), {"type": "raw"})

@@ -60,6 +60,17 @@ def find(bundle: Bundle) -> dict[str, Path] | None:
     return {command: bundle.folder / path for command, path in bundle.paths.items()} if intact else None
 
 
+def by_digest(sha256: str) -> Path | None:
+    """Return an intact file by its SHA-256, whatever bundle it is in; None when there is none."""
+    for manifest in (cache_dir() / "binaries").glob(f"*/{_MANIFEST}"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            for path, recorded in json.loads(manifest.read_text())["files"].items():
+                file = manifest.parent / str(path)
+                if recorded["sha256"] == sha256 and _intact(file, recorded):
+                    return file
+    return None
+
+
 def ensure(bundle: Bundle, report: Report) -> dict[str, Path]:
     """Return the bundle's executables by command name, made first when they aren't there.
 

@@ -24,12 +24,17 @@ def ensure(parts: Sequence[Part], report: Callable[[str], None] = to_stderr) -> 
     return found
 
 
+def built(part: Part) -> cache.Bundle:
+    """Return the recipe that builds all of a part that people may have from its site as well."""
+    return build.bundle(part, (*OFFICIAL[part.name], *_own(part)))
+
+
 def find(parts: Sequence[Part]) -> dict[str, Path]:
     """Return the executables of those of ``parts`` that are in the cache; nothing is fetched or built."""
     found: dict[str, Path] = {}
     for part in parts:
         own = _own(part)
-        whole = cache.find(build.bundle(part, (*OFFICIAL[part.name], *own)))
+        whole = cache.find(built(part))
         published = cache.find(official.bundle(part)) or {}
         node = cache.find(build.bundle(part, own)) or {} if own else {}
         found |= whole or {**published, **node}
@@ -47,7 +52,7 @@ def _own(part: Part) -> tuple[str, ...]:
 
 def _ensure(part: Part, report: Callable[[str], None]) -> dict[str, Path]:
     own = _own(part)
-    whole = build.bundle(part, (*OFFICIAL[part.name], *own))
+    whole = built(part)
     if found := cache.find(whole):
         return found
     published = official.bundle(part)

@@ -6,21 +6,21 @@ from pathlib import Path
 from api.release import Release
 from deploy.binaries import cache
 from deploy.binaries.progress import Report
-from deploy.node_image.build import image_bundle, node_image
-from deploy.node_image.release_disk import disk_bundle, release_disk
+from deploy.node_image.build import node_image
+from deploy.node_image.release_disk import release_disk
 
 __all__ = ["installed_images", "machine_images", "node_image", "release_disk"]
 
 
 def machine_images(release: Release, report: Report) -> Mapping[str, Path]:
-    """Return the files that machines of ``release`` boot from: ``root``, ``kernel``, ``initrd`` and ``release``.
+    """Return the files that machines of ``release`` boot from: ``root``, ``kernel``, ``initrd`` and ``disk``.
 
     They are made if they aren't there. Raises BinariesError when they can't be.
     """
-    return {**node_image(report), "release": release_disk(release, report)}
+    return {**node_image(report), "disk": release_disk(release, report)}
 
 
 def installed_images(release: Release) -> Mapping[str, Path]:
-    """Return those files if they are there, nothing if one is missing; nothing is made."""
-    image, disk = cache.find(image_bundle()), cache.find(disk_bundle(release))
-    return {**image, "release": disk["disk"]} if image and disk else {}
+    """Return those of the files that ``release`` names by digest that are there; nothing is made."""
+    named = release.machine_images.model_dump(exclude={"recipe"})
+    return {name: path for name, digest in named.items() if (path := cache.by_digest(digest))}

@@ -17,8 +17,8 @@ from deploy.binaries.progress import Report
 from deploy.node_image.packages import (
     HERE,
     LOCK,
+    DiffersError,
     Package,
-    PackagesDifferError,
     differences,
     read_index,
     read_lock,
@@ -58,11 +58,6 @@ def installed(scratch: Path, report: Report) -> list[Package]:
     return read_index((scratch / "packages").read_text())
 
 
-def digests(files: dict[str, Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file, by name."""
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-
-
 def image_bundle() -> Bundle:
     """Return the recipe of the node image."""
     recipe = {str(path.relative_to(HERE)): hashlib.sha256(path.read_bytes()).hexdigest() for path in _sources()}
@@ -78,7 +73,7 @@ def _sources() -> Iterator[Path]:
 def _fill(content: Path, scratch: Path, report: Report) -> str:
     found = installed(scratch, report)
     if told := differences(read_lock(LOCK.read_text()), found):
-        raise PackagesDifferError(
+        raise DiffersError(
             f"The packages are not those of {LOCK.name}: {'; '.join(told)}. "
             "If these are wanted, run `just node-image --update-lock` and make a new release."
         )

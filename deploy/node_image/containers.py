@@ -22,15 +22,19 @@ def container_images(release: Release, system: Path, scratch: Path, report: Repo
 
     ``system`` is the tree of the node image, which gives the certificates of public CAs. Raises BinariesError.
     """
-    coredns = Part(name="coredns", version=release.coredns.version)
-    built = cache.ensure(build.bundle(coredns, NODE_COMMANDS["coredns"]), report)
+    program = cache.ensure(coredns(release), report)["coredns"]
     trust = {AUTHORITIES: system / AUTHORITIES.lstrip("/")}
     images = [
         ContainerImage(release.pause.reference(prefix=""), "/pause", {"/pause": _pause(release, scratch, report)}),
-        ContainerImage(release.coredns.reference(), "/coredns", {"/coredns": built["coredns"], **trust}),
+        ContainerImage(release.coredns.reference(), "/coredns", {"/coredns": program, **trust}),
     ]
     ingress = {TRAEFIK: tool("traefik"), **trust}
     return images + [ContainerImage(image.reference(), TRAEFIK, ingress) for image in release.ingress]
+
+
+def coredns(release: Release) -> cache.Bundle:
+    """Return the recipe of CoreDNS's program."""
+    return build.bundle(Part(name="coredns", version=release.coredns.version), NODE_COMMANDS["coredns"])
 
 
 def _pause(release: Release, scratch: Path, report: Report) -> Path:

@@ -9,8 +9,8 @@ import yaml
 from deploy.binaries.errors import BinariesError
 
 
-class PackagesDifferError(BinariesError):
-    """The mirror has other packages than the lock file, so the same image can't be made from it any more."""
+class DiffersError(BinariesError):
+    """What is to be the same everywhere is not so here: the mirror's packages, or the bytes of an image."""
 
 
 HERE = Path(__file__).parent

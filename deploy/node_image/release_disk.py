@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from api.release import Release
-from deploy.binaries import Part, build, cache, ensure, release_parts
+from deploy.binaries import Part, build, cache, release_parts
 from deploy.binaries.cache import Bundle
 from deploy.binaries.part import NODE_COMMANDS
 from deploy.binaries.progress import Report
+from deploy.binaries.resolve import built
 from deploy.node_image.build import node_image, run
-from deploy.node_image.containers import container_images
+from deploy.node_image.containers import container_images, coredns
 from deploy.node_image.packages import HERE, wanted
 from deploy.node_image.unpacked import lay_out
 
@@ -46,8 +47,8 @@ def release_disk(release: Release, report: Report) -> Path:
 def disk_bundle(release: Release) -> Bundle:
     """Return the recipe of a release's disk."""
     recipe = {
-        "release": release.model_dump(mode="json"),
-        "commands": {name: bundle.folder.name for name, bundle in _builds(release).items()},
+        "release": release.model_dump(mode="json", exclude={"machine_images"}),
+        "commands": _folders(release),
         "files": {str(path.relative_to(PROJECT)): _sha256(path) for path in _sources()},
         "wheels": _requirements(),
         "platform": PLATFORM,
@@ -67,6 +68,12 @@ def _builds(release: Release) -> dict[str, Bundle]:
     return {part.name: build.bundle(part, NODE_COMMANDS[part.name]) for part in parts}
 
 
+def _folders(release: Release) -> list[str]:
+    """Return the places of all that is built for a disk: they tell what it is built of."""
+    control_plane = [built(part) for part in release_parts(release)]
+    return [bundle.folder.name for bundle in (*control_plane, *_builds(release).values(), coredns(release))]
+
+
 def _sources() -> Iterator[Path]:
     yield from sorted(MACHINE_PROGRAM.glob("*.py"))
     yield from (HERE / name for name in ("containers.py", "release_disk.py", "unpacked.py", COMMAND.name))
@@ -77,11 +84,11 @@ def _fill(release: Release, content: Path, scratch: Path, report: Report) -> str
     tree = scratch / "tree"
     (tree / "bin").mkdir(parents=True)
     (tree / "cni" / "bin").mkdir(parents=True)
-    commands = ensure(release_parts(release), report)
-    _copy_commands({name: commands[name] for name in _CONTROL_PLANE}, tree / "bin")
+    for part in release_parts(release):
+        commands = cache.ensure(built(part), report)
+        _copy_commands({name: commands[name] for name in _CONTROL_PLANE if name in commands}, tree / "bin")
     for bundle in _builds(release).values():
-        built = cache.ensure(bundle, report)
-        for name, path in built.items():
+        for name, path in cache.ensure(bundle, report).items():
             _copy_commands({name: path}, tree / ("cni/bin" if name in _PLUGINS else "bin"))
     _copy_commands({"giantnetes-machine": COMMAND}, tree / "bin")
     system = scratch / "system"

@@ -85,7 +85,7 @@ def _boot(room: LibvirtRoom, cluster: TestCluster) -> float:
 
 def _boot_by_hand(ignition: Path) -> float:
     files = images(load_releases()[RELEASE])
-    paths = [str(files[name]) for name in ("kernel", "initrd", "root", "release")]
+    paths = [str(files[name]) for name in ("kernel", "initrd", "root", "disk")]
     return float(subprocess.check_output([SCRIPT, *paths, str(ignition)], text=True))
 
 

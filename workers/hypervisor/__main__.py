@@ -34,7 +34,9 @@ log = structlog.get_logger("hypervisor")
 
 def hypervisor_queues() -> list[Queue]:
     """Return the queue of this hypervisor; RuntimeError when no release's images are here."""
-    kernels = [images["kernel"] for release in load_releases().values() if (images := installed_images(release))]
+    kernels = [
+        images["kernel"] for images in map(installed_images, load_releases().values()) if "kernel" in images
+    ]
     if not kernels:
         raise RuntimeError("there is no node image: make it with `just node-image RELEASE`")
     kind = os.environ.get("GIANTNETES_VIRTUALIZATION") or best_kind(kernels[0])

@@ -28,7 +28,7 @@ SPEC = DomainSpec(
     machine="workers-1",
     cpus=2,
     memory_mib=2048,
-    images=Images(Path("/i/root"), Path("/i/kernel"), Path("/i/initrd"), Path("/i/release")),
+    images=Images(Path("/i/root"), Path("/i/kernel"), Path("/i/initrd"), Path("/i/disk")),
     ignition=Path("/m/ignition.json"),
     console=Path("/c/console.log"),
     volumes=(Volume(Path("/v/state"), "state"), Volume(Path("/v/scratch"), "scratch", lasting=False)),
