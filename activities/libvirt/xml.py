@@ -14,14 +14,17 @@ NAMESPACE = "https://giantnetes.io/libvirt/v1"
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 COMMAND_LINE = (
     "root=/dev/disk/by-id/virtio-root rootfstype=erofs ro systemd.volatile=overlay "
-    "console=ttyS0 ignition.firstboot ignition.platform.id=qemu ipv6.disable=1 net.ifnames=0"
+    "console=ttyS0 ignition.firstboot ignition.platform.id=qemu ipv6.disable=1 net.ifnames=0 panic=5"
 )
-"""Clusters have IPv4 only: NetworkPolicies would not hold for what finds its way by IPv6's own addresses."""
+"""Clusters have IPv4 only: NetworkPolicies would not hold for what finds its way by IPv6's own addresses. A kernel
+that panics boots anew, which makes all but its state anew."""
 
-EMULATED = "tsc=reliable highres=off nohz=off mitigations=off no5lvl init_on_alloc=0 psi=0"
+EMULATED = "tsc=reliable highres=off nohz=off mitigations=off no5lvl init_on_alloc=0 psi=0 softlockup_panic=1"
 """Added to it for emulated processors. Without the first the kernel takes their TSC for unsynchronised, and reads
 the time from the HPET, under QEMU's one lock. A timer that is set anew for each event takes that lock as well: by
-the next two it ticks 250 times a second instead. The others spare work that is dear there."""
+the next two it ticks 250 times a second instead. The others spare work that is dear there, but the last: when
+the kernel changes its own code (static keys), QEMU 7.2 may keep the translation of the breakpoint that stood there
+meanwhile. Processors that come there are trapped for ever, until they are missed for 20 s."""
 
 SLOW_FEATURES = ("erms", "la57", "smap", "pku")
 """What QEMU emulates at a cost, and what programs don't need: with ``erms`` the kernel copies and clears memory by

@@ -16,7 +16,7 @@ began=$(date +%s.%N)
 qemu-system-x86_64 -accel tcg,tb-size=1024 -cpu max,-erms,-la57,-smap,-pku -machine q35 -smp 2,sockets=1,cores=2 -m 2048 -nodefaults -display none \
     -kernel "$kernel" -initrd "$initrd" -append "root=/dev/disk/by-id/virtio-root rootfstype=erofs ro \
 systemd.volatile=overlay console=ttyS0 ignition.firstboot ignition.platform.id=qemu ipv6.disable=1 net.ifnames=0 \
-tsc=reliable highres=off nohz=off mitigations=off no5lvl init_on_alloc=0 psi=0" \
+panic=5 tsc=reliable highres=off nohz=off mitigations=off no5lvl init_on_alloc=0 psi=0 softlockup_panic=1" \
     -fw_cfg name=opt/com.coreos/config,file="$ignition" -serial "file:$work/console" \
     $(drive "$root" root format=raw,readonly=on) $(drive "$release" release format=raw,readonly=on) \
     $(drive "$work/state.qcow2" state format=qcow2) $(drive "$work/scratch.qcow2" scratch format=qcow2) \

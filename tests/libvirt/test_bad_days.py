@@ -74,6 +74,16 @@ def test_crashed(room: "LibvirtRoom", cluster: TestCluster) -> None:
     is_back(room, cluster)
 
 
+def test_kernel_panic(room: "LibvirtRoom", cluster: TestCluster) -> None:
+    """It boots anew by itself; a kernel whose processors are missed for 20 s panics when they are emulated."""
+    assert room.run(cluster, "workers-1", "cat /proc/sys/kernel/softlockup_panic") == "1\n"
+    boot = room.run(cluster, "workers-1", "cat /proc/sys/kernel/random/boot_id")
+    room.run(cluster, "workers-1", "systemd-run --on-active=2 sh -c 'echo c > /proc/sysrq-trigger'")
+    wait_for(lambda: see(room, cluster) is MachineState.BOOTING, "it says nothing", 60)
+    cluster.await_state(room.provider(), cluster.nodes[0], MachineState.UP)
+    assert room.run(cluster, "workers-1", "cat /proc/sys/kernel/random/boot_id") != boot
+
+
 def test_ends_by_itself_when_given_the_time(room: "LibvirtRoom", cluster: TestCluster) -> None:
     console = room.places.console(cluster.id, "workers-1")
     ends = console.read_text(errors="replace").count("reboot: Power down")
