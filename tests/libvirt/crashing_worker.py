@@ -1,7 +1,7 @@
 """``python -m tests.libvirt.crashing_worker JOURNAL``: a hypervisor's worker that dies once wherever it can.
 
-It kills itself before each activity, after it, and after each call that changes something at libvirt or asks a
-guest agent, once for each machine. What it died of is in the file JOURNAL, and not died of again by the next.
+It kills itself before each activity, after it, and after each call that makes or ends something at libvirt or asks
+a guest agent, once for each machine. What it died of is in the file JOURNAL, and not died of again by the next.
 """
 
 import asyncio
@@ -45,8 +45,8 @@ class Journal:
 
     def reached(self, name: str, moment: str) -> None:
         """Note that an activity, or what it does for one machine, came to a moment."""
-        step = activity.info().activity_id.rpartition("#")[0] or name
-        line = f"{step} {moment}\n"
+        _step, _, what = activity.info().activity_id.rpartition("#")[0].partition("/")
+        line = f"{what or name} {moment}\n"
         with self._lock, self._path.open("a+") as journal:
             journal.seek(0)
             if line not in journal.readlines():
