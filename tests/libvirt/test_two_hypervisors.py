@@ -112,6 +112,10 @@ def test_full_packets_reach_the_other_hypervisors_machine_and_longer_ones_are_re
 
 def test_logs_of_a_pod_are_read_from_each_machine(spread: Spread) -> None:
     """The API server reaches the kubelet on the other hypervisor, and pods there reach DNS."""
+    ready = ("--for=condition=Ready", "pod", "--all", "-n", "kube-system", "--timeout=50s")
+    for _ in range(4):
+        if "condition met" in kubectl(spread.kubeconfig, "wait", *ready, ok=None):
+            break
     pods = kubectl(spread.kubeconfig, "get", "pods", "-n", "kube-system", "-o", "name").split()
     assert any("coredns" in pod for pod in pods)
     for pod in pods:
@@ -121,9 +125,10 @@ def test_logs_of_a_pod_are_read_from_each_machine(spread: Spread) -> None:
 async def test_what_fits_nowhere_is_told_with_what_is_free(spread: Spread, client: Client) -> None:
     large = {"name": "large", "replicas": 1, "machine": {"cpus": 1, "memoryMiB": 65536}}
     handle = await start(client, "large", **{**SPEC, "ingress": None, "nodePools": [large]})
-    while "no hypervisor has room for machine large-1" not in (told := (await status(handle)).waiting_on or ""):
+    while not (told := _errors(await status(handle))):
         await asyncio.sleep(0.5)
     say(told)
+    assert "no hypervisor has room for machine large-1" in told
     assert all(f"{name}: " in told for name in ("first", "second"))
     assert "nothing is left" in await delete(handle)
     assert len(spread.second.domains()) == 1
@@ -173,6 +178,12 @@ async def test_a_silent_hypervisor_keeps_no_deletion_waiting_and_is_swept(spread
     assert "g8s" not in spread.second.run("ip", "-brief", "link")
     say(await asyncio.to_thread(run, G8S, "hypervisors"))
     await asyncio.to_thread(run, G8S, "leftovers")
+
+
+def _errors(found: ClusterStatus) -> str:
+    """Return what the steps that are under way say."""
+    steps = found.operation.steps if found.operation else []
+    return "; ".join(step.last_error.message for step in steps if step.last_error)
 
 
 async def _owes(hypervisor: WorkflowHandle[Any, str]) -> bool:
