@@ -12,8 +12,8 @@ from planning.releases import RELEASES, load_releases
 LOCK = Path(__file__).parents[2] / "uv.lock"
 RECIPES = Path(__file__).parents[2] / "deploy" / "binaries"
 DIGESTS = {
-    "1.36.3-1": "8e063051b9f53f1a7055f4b2ebff28e2695387561f55d0e5bcbf179d7be0ee07",
-    "1.37.2-1": "bfe44ca23d8f6afb55c53597a631217d51181c6b42dfdc13e316ab0bbcd1acf8",
+    "1.36.3-1": "35c5e76cecb9d956d3dfe517531efb89ac95a5c262e8dd1759c9378d14db091a",
+    "1.37.2-1": "94d7c9ff7291206a2983481780925b568d2ed89209e09a3d19e447de7a095b0c",
 }
 
 
