@@ -59,8 +59,9 @@ class Spread:
         """Wait until the hypervisors have these machines, the newest of which work."""
         while [await machines(one) for one in self.hypervisors] != [*expected]:
             await asyncio.sleep(1)
-        while (found := await status(self.handle)).phase != Phase.RUNNING or found.operation:
+        while (found := await status(self.handle)).operation and not found.operation.outcome:
             await asyncio.sleep(1)
+        assert found.phase == Phase.RUNNING, found.waiting_on
         say("; ".join(f"{ended.type} {ended.outcome} {ended.message}" for ended in found.recent_operations))
         assert set(await asyncio.to_thread(ready_nodes, self.kubeconfig)) == set(MACHINES)
 
