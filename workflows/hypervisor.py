@@ -124,11 +124,14 @@ class HypervisorWorkflow:
             await self._enrol(facts)
 
     async def _note_silence(self, error: ActivityError) -> None:
-        """Write down that it does not answer, so that it gets no new machines."""
+        """Write down that it does not answer, so that it gets no new machines, and read what is there by now.
+
+        What has been made elsewhere since must not be moved once more.
+        """
         self._waits_on(error)
-        if self._status.silent_since:
+        if self._status.silent_since and not workflow.patched("silent-records-are-read"):
             return
-        self._update(silent_since=workflow.now())
+        self._update(silent_since=self._status.silent_since or workflow.now())
         if self._status.record:
             with contextlib.suppress(ActivityError):  # the next check tells, if there is one
                 self._record = await self._ask(

@@ -118,6 +118,8 @@ async def test_the_nodes_of_a_dead_hypervisor_are_made_elsewhere_and_swept_when_
         "workers-1",
         "workers-2",
     }
+    # What is elsewhere now would else be moved again and again for as long as this one is silent.
+    await until(site, handle, lambda status: status.record is not None and not status.record.machines)
     with pytest.raises(WorkflowUpdateFailedError) as raised:
         await say(handle, "uncordon")
     assert "must be removed from it first" in str(raised.value.cause)
