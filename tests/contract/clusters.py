@@ -25,7 +25,7 @@ from tests.contract.authority import TestVault
 
 RELEASE = "1.37.2-1"
 PATIENCE_SECONDS = 60.0
-EMULATED = Patience(boot=400, silent=150)
+EMULATED = Patience(boot=300, silent=150)
 POLL_SECONDS = 0.03
 
 
@@ -62,7 +62,9 @@ class TestCluster:
     def boot(self, provider: Provider, machine: MachinePlan) -> MachineRequests:
         """Ask for a machine, wait for it, and return its requests."""
         request = MachineRequest(cluster=self.context, machine=machine, slots=self.slots)
-        return MachineActivities(provider, self.patience).boot(request)
+        booted = MachineActivities(provider, self.patience).boot(request)
+        self.await_state(provider, machine, MachineState.UP)
+        return booted
 
     def requests(self, provider: Provider, machine: MachinePlan) -> MachineRequests:
         """Return the requests of a machine that is up."""

@@ -175,6 +175,7 @@ async def test_a_silent_hypervisor_keeps_no_deletion_waiting_and_is_swept(spread
     spread.start_second(stack)
     while await _owes(spread.hypervisors[1]):
         await asyncio.sleep(1)
+    assert await phase(spread.hypervisors[1]) is HypervisorPhase.READY
     assert spread.second.domains() == []
     assert "g8s" not in spread.second.run("ip", "-brief", "link")
     say(await asyncio.to_thread(run, G8S, "hypervisors"))
