@@ -60,13 +60,13 @@ def find(bundle: Bundle) -> dict[str, Path] | None:
     return {command: bundle.folder / path for command, path in bundle.paths.items()} if intact else None
 
 
-def by_digest(sha256: str) -> Path | None:
+def by_digest(digest: str) -> Path | None:
     """Return an intact file by its SHA-256, whatever bundle it is in; None when there is none."""
     for manifest in (cache_dir() / "binaries").glob(f"*/{_MANIFEST}"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             for path, recorded in json.loads(manifest.read_text())["files"].items():
                 file = manifest.parent / str(path)
-                if recorded["sha256"] == sha256 and _intact(file, recorded):
+                if recorded["sha256"] == digest and _intact(file, recorded):
                     return file
     return None
 
@@ -96,7 +96,7 @@ def _intact(file: Path, recorded: Mapping[str, object]) -> bool:
         return False
     if stat.st_mtime_ns == recorded["mtime_ns"]:
         return True
-    return _sha256(file) == recorded["sha256"]
+    return sha256(file) == recorded["sha256"]
 
 
 def _make(bundle: Bundle, report: Report) -> dict[str, Path]:
@@ -120,11 +120,12 @@ def _write_manifest(content: Path, bundle: Bundle, source: str) -> None:
     for path in bundle.paths.values():
         file = content / path
         stat = file.stat()
-        files[path] = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": _sha256(file)}
+        files[path] = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256(file)}
     (content / _MANIFEST).write_text(json.dumps({"source": source, "files": files}, indent=1) + "\n")
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

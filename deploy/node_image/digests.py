@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from api.release import MachineImages, Release
+from deploy.binaries.cache import sha256
 from deploy.binaries.errors import BinariesError
 from deploy.node_image.build import image_bundle
 from deploy.node_image.release_disk import disk_bundle
@@ -24,11 +25,7 @@ def recipe(release: Release) -> str:
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
     """Return the SHA-256 of each file by name, in hexadecimal."""
-    found = {}
-    for name, path in files.items():
-        with path.open("rb") as stream:
-            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+    return {name: sha256(path) for name, path in files.items()}
 
 
 def differences(release: Release, found: Mapping[str, str]) -> list[str]:
