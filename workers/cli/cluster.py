@@ -51,8 +51,8 @@ class Look:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more happens by itself."""
-        return bool(self.ending) or self.status.phase not in BUSY
+        """Whether nothing more happens by itself; of a deleted cluster the ending is still to come."""
+        return bool(self.ending) or self.status.phase not in BUSY | {Phase.DELETED}
 
     @property
     def deserted(self) -> bool:

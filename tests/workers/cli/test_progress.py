@@ -139,3 +139,9 @@ def test_columns_are_below_each_other_without_blanks_at_the_end(rows: list[tuple
         assert line == line.rstrip()
         assert line[:width].rstrip() == row[0]
         assert line[width:].split() == [word for word in row[1:] if word]
+
+
+def test_a_deleted_cluster_is_looked_at_until_its_workflow_says_how_it_ended() -> None:
+    status = creating(DONE, phase=Phase.DELETED)
+    assert not Look(status).settled
+    assert Look(status, "the create was undone; nothing is left").settled
