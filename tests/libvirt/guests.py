@@ -25,7 +25,7 @@ from contracts.hypervisors import (
     hypervisor_id,
 )
 from deploy.stack import Stack
-from tests.e2e.people import kubectl
+from tests.e2e.people import kubectl, pods_ready
 from tests.support.clusters import Handle
 
 if TYPE_CHECKING:  # the package libvirt is an extra
@@ -57,8 +57,7 @@ class Guest:
 
     def wait_for_pods(self, *which: str) -> None:
         """Wait until pods are Ready."""
-        wait = ("wait", "--for=condition=Ready", "pod", *which, "--timeout=40s")
-        self.until(lambda: "condition met" in self.kubectl(*wait, ok=None), f"pods {which} are Ready")
+        self.until(lambda: pods_ready(self.kubeconfig, *which), f"pods {which} are Ready")
 
     def until(self, holds: Callable[[], bool], what: str, seconds: float = POD_SECONDS) -> None:
         """Wait until something holds."""

@@ -20,7 +20,7 @@ from api.status import ClusterStatus, Phase
 from contracts.hypervisors import HypervisorPhase, HypervisorStatus
 from contracts.workflows import Accepted
 from deploy.stack import Stack
-from tests.e2e.people import G8S, kubectl, ready_nodes, run
+from tests.e2e.people import G8S, kubectl, pods_ready, ready_nodes, run
 from tests.libvirt.guests import enrol, hypervisor_worker, in_a_room
 from tests.libvirt.machines import MACHINES, SPEC
 from tests.libvirt.second import FIRST, SECOND, SecondHypervisor, second_hypervisor
@@ -113,10 +113,7 @@ def test_full_packets_reach_the_other_hypervisors_machine_and_longer_ones_are_re
 
 def test_logs_of_a_pod_are_read_from_each_machine(spread: Spread) -> None:
     """The API server reaches the kubelet on the other hypervisor, and pods there reach DNS."""
-    ready = ("--for=condition=Ready", "pod", "--all", "-n", "kube-system", "--timeout=50s")
-    for _ in range(4):
-        if "condition met" in kubectl(spread.kubeconfig, "wait", *ready, ok=None):
-            break
+    assert any(pods_ready(spread.kubeconfig, "--all", "--namespace", "kube-system") for _ in range(5))
     pods = kubectl(spread.kubeconfig, "get", "pods", "-n", "kube-system", "-o", "name").split()
     assert any("coredns" in pod for pod in pods)
     for pod in pods:
