@@ -59,7 +59,7 @@ class Spread:
         """Wait until the hypervisors have these machines, the newest of which work."""
         while [await machines(one) for one in self.hypervisors] != [*expected]:
             await asyncio.sleep(1)
-        while (found := await status(self.handle)).operation and not found.operation.outcome:
+        while (found := await status(self.handle)).phase is Phase.REPAIRING:
             await asyncio.sleep(1)
         assert found.phase == Phase.RUNNING, found.waiting_on
         say("; ".join(f"{ended.type} {ended.outcome} {ended.message}" for ended in found.recent_operations))
