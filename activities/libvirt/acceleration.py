@@ -12,9 +12,20 @@ PATIENCE_SECONDS = 30.0
 """An emulated processor takes four for the same."""
 
 
-def best_kind(kernel: Path) -> Kind:
-    """Return ``kvm`` when ``kernel`` was seen to run with it, else ``qemu``."""
-    return "kvm" if runs_guests("kvm", kernel) else "qemu"
+def chosen_kind(wanted: str, kernel: Path) -> Kind:
+    """Return how machines run: as ``wanted``, or with KVM if ``kernel`` was seen to, where that is empty.
+
+    RuntimeError when it names nothing that there is, or KVM where no guest runs.
+    """
+    if wanted == "qemu":
+        return "qemu"
+    if wanted not in {"", "kvm"}:
+        raise RuntimeError(f"GIANTNETES_VIRTUALIZATION is {wanted!r}: choose kvm or qemu, or leave it empty")
+    if runs_guests("kvm", kernel):
+        return "kvm"
+    if wanted:
+        raise RuntimeError("KVM runs no guests here: mend that, or set GIANTNETES_VIRTUALIZATION to qemu (slow)")
+    return "qemu"
 
 
 def runs_guests(accelerator: str, kernel: Path, patience_seconds: float = PATIENCE_SECONDS) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from activities.libvirt.acceleration import best_kind
+from activities.libvirt.acceleration import Kind, chosen_kind
 from activities.libvirt.checking import HypervisorActivities
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.networks import Networks
@@ -23,7 +23,7 @@ from planning.releases import load_releases
 from workers.worker.running import run
 from workers.worker.serving import Queue
 
-PATIENCE = {
+PATIENCE: dict[Kind, Patience] = {
     "kvm": Patience(boot=180, poll=0.25, silent=60),
     "qemu": Patience(boot=540, poll=1.0, silent=240),
 }
@@ -39,9 +39,7 @@ def hypervisor_queues() -> list[Queue]:
     ]
     if not kernels:
         raise RuntimeError("there is no node image: make it with `just node-image RELEASE`")
-    kind = os.environ.get("GIANTNETES_VIRTUALIZATION") or best_kind(kernels[0])
-    if kind not in PATIENCE:
-        raise RuntimeError(f"GIANTNETES_VIRTUALIZATION is {kind!r}: choose kvm or qemu, or leave it empty")
+    kind = chosen_kind(os.environ.get("GIANTNETES_VIRTUALIZATION", ""), kernels[0])
     log.info("machines will be made", virtualization=kind)
     name = os.environ.get("GIANTNETES_HYPERVISOR_NAME") or socket.gethostname().partition(".")[0].lower()
     settings = Settings(
@@ -52,6 +50,8 @@ def hypervisor_queues() -> list[Queue]:
         management=tuple(os.environ.get("GIANTNETES_MANAGEMENT_NETWORKS", "").split()),
         address=os.environ.get("GIANTNETES_HYPERVISOR_ADDRESS", ""),
     )
+    if not settings.management:
+        log.warning("machines may reach all networks: set GIANTNETES_MANAGEMENT_NETWORKS to those they may not")
     searchable_folder(settings.folder)
     _restore_networks(settings)
     provider = LibvirtProvider(settings, installed_images)
