@@ -273,10 +273,10 @@ class LibvirtProvider:
         domain = self._hypervisor.domain_with(document["instance_id"])
         if domain is None or self._hypervisor.is_off(domain):
             return MachineState.STOPPED, {}
+        agent = Agent(domain)
         try:
-            result = Agent(domain).run(
-                [*UNITS_COMMAND, *(f"{service}.service" for service in document["services"])]
-            )
+            agent.set_clock(time.time())
+            result = agent.run([*UNITS_COMMAND, *(f"{service}.service" for service in document["services"])])
         except (AgentSilentError, StepError):  # what a machine can't tell must not keep it from being fenced
             return MachineState.BOOTING, {}
         units = read_units(result.stdout)
