@@ -21,6 +21,8 @@ from contracts.hypervisors import Resources
 POOL = "giantnetes"
 GIB = 1024**3
 GONE_SECONDS = 30.0
+OWN_MIB = 1024
+"""Memory that a hypervisor keeps for its kernel, libvirt and its worker, which take half of that."""
 POLL_SECONDS = 0.1
 T = TypeVar("T")
 _OFF = {libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_NOSTATE}
@@ -159,11 +161,11 @@ class Hypervisor:
             volume.delete()
 
     def capacity(self) -> Resources:
-        """Return what the hypervisor has in all; of the disk what is free and what our volumes take."""
+        """Return what the hypervisor has for machines; of the disk what is free and what our volumes take."""
         pool, host = self._pool(), self.connection.getInfo()
         free, taken = pool.info()[3], sum(volume.info()[2] for volume in pool.listAllVolumes())
         # Whole GiB: what is free changes all the time, and who is told of it writes it down.
-        return Resources(cpus=host[2], memory_mib=host[1], disk_mib=(free + taken) // GIB * 1024)
+        return Resources(cpus=host[2], memory_mib=max(0, host[1] - OWN_MIB), disk_mib=(free + taken) // GIB * 1024)
 
     def volume_names(self) -> list[str]:
         """Return the names of all volumes of the pool."""
