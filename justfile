@@ -80,6 +80,18 @@ libvirt-packages:
 hypervisor:
     @uv run --frozen --extra libvirt python -m workers.hypervisor
 
+# Have this hypervisor's worker and firewall start with the machine, by systemd; needs root
+[group('use')]
+hypervisor-service:
+    uv sync --frozen --extra libvirt
+    for unit in firewall hypervisor; do \
+        sed 's|@PROJECT@|{{ justfile_directory() }}|' "deploy/hypervisor/giantnetes-$unit.service" \
+            > "/etc/systemd/system/giantnetes-$unit.service"; \
+    done
+    systemctl daemon-reload
+    systemctl enable giantnetes-firewall.service
+    systemctl enable --now giantnetes-hypervisor.service
+
 # Run all tests in two processes, or those that pytest is told, as `just test tests/api -k network`
 [group('develop')]
 test *arguments: binaries
@@ -100,11 +112,12 @@ test-libvirt *arguments: (binaries "1.37.2-1") (node-image "1.37.2-1")
     fi; \
     tests/libvirt/room.sh .venv/bin/python -m pytest --timeout 900 "$@"
 
-# Take a hypervisor's networks and one virtual machine through their contracts: what submissions are tested with
+# Take networks and a virtual machine through their contracts, and one to Ready: what submissions are tested with
 [group('develop')]
 [no-exit-message]
 smoke-libvirt: (test-libvirt "tests/contract/test_provider.py" "tests/libvirt/test_networks.py" "-k" \
     "without_being_waited_for or loses_all_but_state or test_networks")
+    G8S_NODES=0 {{ just_executable() }} test-libvirt tests/libvirt/test_cluster.py -k nodes_are_ready
 
 # Run the static checks: lint, format, types, imports, lock file and generated files
 [group('develop')]

@@ -12,7 +12,7 @@ import structlog
 from filelock import FileLock
 from libvirt import libvirtError
 
-from activities.libvirt.firewall import ensure_firewall
+from activities.libvirt.firewall import ensure_firewall, rules
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.overlay import Overlay, ensure_overlay, overlays, remove_overlay
 from activities.libvirt.places import Places
@@ -96,7 +96,9 @@ class Networks:
             remove_overlay(device)  # the firewall lets VXLAN in from anywhere where there are no peers
 
     def _ensure_firewall(self) -> None:
+        """Have the firewall, now and, by what is written down, before the first machine after a reboot."""
         peers = sorted({peer for document in self._documents() for peer in document.peers})
+        write_file(self._places.firewall, rules(self._management, peers).encode())
         ensure_firewall(self._management, peers)
 
     def _documents(self) -> Iterator[ClusterNetwork]:

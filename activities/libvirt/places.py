@@ -27,6 +27,7 @@ class Places:
         self.images = folder / "images"
         self.networks = folder / "networks"
         self.networks_lock = folder / "locks" / ".networks"
+        self.firewall = folder / "firewall.nft"
 
     def machine(self, cluster_id: str, name: str) -> Path:
         """Return the folder of a machine: its document and its Ignition configuration."""

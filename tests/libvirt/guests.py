@@ -79,6 +79,11 @@ def links(kind: str) -> list[str]:
     return [name for name in names if name.startswith("g8s")]
 
 
+def firewall() -> str:
+    """Return all rules of the room's kernel, also those that libvirt made with iptables."""
+    return subprocess.check_output(["nft", "list", "ruleset"], text=True, stderr=subprocess.DEVNULL)
+
+
 async def enrol(client: Client, name: str = HYPERVISOR_NAME) -> WorkflowHandle[Any, str]:
     """Enrol a hypervisor whose worker runs, and wait until it may take machines."""
     reference = HypervisorInput(site="default", name=name)

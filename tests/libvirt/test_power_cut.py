@@ -1,13 +1,14 @@
-"""A power cut: machines come back by themselves, with Temporal and OpenBao down, and as they were made."""
+"""A power cut: machines come back with their hypervisor, with Temporal and OpenBao down, and as they were made."""
 
 import asyncio
 
 from api.status import Phase
 from deploy.stack import Stack, supervisord, up
 from tests.e2e.people import ready_nodes
-from tests.libvirt.guests import Guest, in_a_room
+from tests.libvirt.guests import Guest, firewall, in_a_room, links
 from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
+from tests.libvirt.reboot import reboot
 from tests.support.clusters import status
 from tests.support.stack import say
 
@@ -21,12 +22,11 @@ async def test_machines_come_back_by_themselves(guest: Guest, stack: Stack) -> N
     for machine in MACHINES:
         pods.on_machine(machine, "touch /etc/by-hand /usr/bin/by-hand /root/by-hand")
     supervisord.connect(stack).stop_groups(SERVICES, kill=True)
-    domains = [guest.hypervisor.domain(guest.places.domain(guest.cluster_id, machine)) for machine in MACHINES]
-    for domain in domains:
-        assert domain is not None
-        assert domain.autostart(), "the hypervisor would not start it"
-        domain.destroy()
-        domain.create()  # as libvirtd does when the hypervisor has power again
+    bridge = guest.places.bridge(guest.cluster_id)
+    await asyncio.to_thread(reboot, guest.places.folder)
+    assert 'iifname "g8s*" drop' in await asyncio.to_thread(firewall)
+    await asyncio.to_thread(guest.until, lambda: links("bridge") == [bridge], "the network is there")
+    assert len(guest.hypervisor.domains()) == len(MACHINES)
 
     def kept() -> bool:
         return "before" in guest.kubectl("get", "configmap", "kept", "--output", "yaml", ok=None)
