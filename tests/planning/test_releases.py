@@ -12,8 +12,8 @@ from planning.releases import RELEASES, load_releases
 LOCK = Path(__file__).parents[2] / "uv.lock"
 RECIPES = Path(__file__).parents[2] / "deploy" / "binaries"
 DIGESTS = {
-    "1.36.3-1": "35c5e76cecb9d956d3dfe517531efb89ac95a5c262e8dd1759c9378d14db091a",
-    "1.37.2-1": "94d7c9ff7291206a2983481780925b568d2ed89209e09a3d19e447de7a095b0c",
+    "1.36.3-1": "4a0d00695a35073b84b9998bb2a545ead434113424c129fe076baf614d07a7d8",
+    "1.37.2-1": "08115def59aeb053bdbd21450ca14e9125726d67118901e0e2032d7a61935602",
 }
 
 
