@@ -1,7 +1,8 @@
 """``python -m tests.libvirt.crashing_worker JOURNAL``: a hypervisor's worker that dies once wherever it can.
 
-It kills itself before each activity, after it, and after each call that makes or ends something at libvirt or asks
-a guest agent, once for each machine. What it died of is in the file JOURNAL, and not died of again by the next.
+It kills itself before each activity, after it, after each call that makes or ends something at libvirt or asks a
+guest agent, and after nft, once for each machine. What it died of is in the file JOURNAL, and not died of again by
+the next.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import libvirt
 import libvirt_qemu
 from temporalio import activity
 
+from activities.libvirt import commands, firewall
 from tests.chaos.crashing_worker import Boundaries
 from workers.client import connect
 from workers.hypervisor.__main__ import hypervisor_queues
@@ -56,7 +58,7 @@ class Journal:
 
 
 def watch_calls(journal: Journal) -> None:
-    """Let the journal see every call of ``CHANGES``, and every question to a guest agent."""
+    """Let the journal see every call of ``CHANGES``, every question to a guest agent, and nft."""
 
     def watched(call: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
         @functools.wraps(call)
@@ -74,6 +76,7 @@ def watch_calls(journal: Journal) -> None:
             setattr(owner, method, watched(getattr(owner, method), lambda *_, told=told: told))
     ask = watched(libvirt_qemu.qemuAgentCommand, lambda _, request, *__: json.loads(request)["execute"])
     libvirt_qemu.qemuAgentCommand = ask
+    firewall.run = watched(commands.run, lambda *_: "nft")  # type: ignore[attr-defined]
 
 
 async def run(path: Path) -> None:

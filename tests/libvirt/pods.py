@@ -99,7 +99,7 @@ def web(name: str, node: str) -> list[dict[str, Any]]:
     volumes = [{"name": "config", "configMap": {"name": name}}]
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"Corefile": corefile}},
-        _pod(name, node, {"app": "web"}, container, volumes=volumes),
+        _pod(name, node, {"app": "web", "on": node}, container, volumes=volumes),
     ]
 
 
@@ -127,6 +127,11 @@ SERVICE: dict[str, Any] = {
 """In front of all servers."""
 
 
+def service(name: str, **selector: str) -> dict[str, Any]:
+    """Return a service in front of the servers with these labels."""
+    return {**SERVICE, "metadata": {"name": name}, "spec": {**SERVICE["spec"], "selector": selector}}
+
+
 def policy(name: str, *sources: dict[str, Any]) -> dict[str, Any]:
     """Return a policy that lets only ``sources`` (peers of a rule) reach the servers; nobody if there is none."""
     rules = [{"from": list(sources)}] if sources else []
@@ -136,3 +141,17 @@ def policy(name: str, *sources: dict[str, Any]) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"], "ingress": rules},
     }
+
+
+def outward(name: str, kind: str, *targets: dict[str, Any]) -> dict[str, Any]:
+    """Return a policy by which clients of a kind reach only ``targets`` (peers of a rule), nobody without any."""
+    rules = [{"to": list(targets)}] if targets else []
+    return {
+        **policy(name),
+        "spec": {"podSelector": {"matchLabels": {"kind": kind}}, "policyTypes": ["Egress"], "egress": rules},
+    }
+
+
+def default_deny(name: str) -> dict[str, Any]:
+    """Return the policy that lets nothing to or from any pod of its namespace."""
+    return {**policy(name), "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}

@@ -78,10 +78,12 @@ def test_kernel_panic(room: "LibvirtRoom", cluster: TestCluster) -> None:
     """It boots anew by itself; a kernel whose processors are missed for 20 s panics when they are emulated."""
     assert room.run(cluster, "workers-1", "cat /proc/sys/kernel/softlockup_panic") == "1\n"
     boot = room.run(cluster, "workers-1", "cat /proc/sys/kernel/random/boot_id")
+    room.write_root(cluster, "workers-1", "by-hand")
     room.run(cluster, "workers-1", "systemd-run --on-active=2 sh -c 'echo c > /proc/sysrq-trigger'")
     wait_for(lambda: see(room, cluster) is MachineState.BOOTING, "it says nothing", 60)
     cluster.await_state(room.provider(), cluster.nodes[0], MachineState.UP)
     assert room.run(cluster, "workers-1", "cat /proc/sys/kernel/random/boot_id") != boot
+    assert not room.has_root(cluster, "workers-1", "by-hand")
 
 
 def test_ends_by_itself_when_given_the_time(room: "LibvirtRoom", cluster: TestCluster) -> None:
@@ -98,6 +100,12 @@ def test_silent_agent(room: "LibvirtRoom", cluster: TestCluster) -> None:
     wait_for(lambda: see(room, cluster) is MachineState.BOOTING, "it says nothing", 60)
     room.provider().fence_machine(cluster.id, "workers-1")
     is_back(room, cluster)
+
+
+def test_clock_set_wrong_while_it_runs(room: "LibvirtRoom", cluster: TestCluster) -> None:
+    room.run(cluster, "workers-1", "systemctl stop chrony; date --set='2 hours ago'")
+    assert see(room, cluster) is MachineState.UP
+    assert abs(int(room.run(cluster, "workers-1", "date +%s")) - time.time()) < 60
 
 
 @pytest.mark.parametrize("hours", [1, -1])

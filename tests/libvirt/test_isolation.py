@@ -1,18 +1,21 @@
 """Where machines and pods don't get: the hypervisor, its management network, other clusters. By trying."""
 
 import contextlib
+import json
 import secrets
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Network
+from typing import Any
 
 import pytest
 
 from activities.libvirt.xml import NetworkSpec, network_xml
 from tests.libvirt.guests import Guest, in_a_room
 from tests.libvirt.machines import MACHINES
-from tests.libvirt.pods import Pods
+from tests.libvirt.pods import Pods, client
 
 pytestmark = in_a_room
 MANAGEMENT, OUTSIDE = "192.0.2.1", "198.51.100.1"
@@ -63,22 +66,36 @@ def outside() -> Iterator[str]:
         ip("netns", "delete", name)
 
 
-def test_machines_reach_the_world_and_not_the_management_network(pods: Pods, outside: str) -> None:
+@pytest.fixture(scope="module")
+def inmate(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A pod."""
+    file = tmp_path_factory.mktemp("objects") / "pod.json"
+    file.write_text(json.dumps(client("inmate", MACHINES[-1])))
+    guest.kubectl("apply", "--server-side", "--validate=ignore", "--filename", str(file))
+    guest.wait_for_pods("inmate")
+    return dict(json.loads(guest.kubectl("get", "pod", "inmate", "--output", "json")))
+
+
+def test_machines_and_pods_reach_the_world_and_not_the_management_network(
+    pods: Pods, inmate: dict[str, Any], outside: str
+) -> None:
     server = ["ip", "netns", "exec", outside, "python3", "-m", "http.server", "8000"]
     with subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            reached = {
-                address: pods.machine_connects(MACHINES[-1], address, 8000) for address in (OUTSIDE, MANAGEMENT)
-            }
+            machine, pod = (
+                {address: connects(address, 8000) for address in (OUTSIDE, MANAGEMENT)}
+                for connects in (partial(pods.machine_connects, MACHINES[-1]), partial(pods.connects, inmate))
+            )
         finally:
             process.terminate()
-    assert reached == {OUTSIDE: True, MANAGEMENT: False}
+    assert machine == pod == {OUTSIDE: True, MANAGEMENT: False}
 
 
-def test_machines_do_not_reach_the_hypervisor(pods: Pods, gateway: str) -> None:
+def test_machines_and_pods_do_not_reach_the_hypervisor(pods: Pods, inmate: dict[str, Any], gateway: str) -> None:
     for address in (gateway, "203.0.113.1"):
         with listening(address) as port:
             assert not pods.machine_connects(MACHINES[-1], address, port)
+            assert not pods.connects(inmate, address, port)
 
 
 def test_other_clusters_do_not_reach_machines(guest: Guest, pods: Pods, gateway: str) -> None:

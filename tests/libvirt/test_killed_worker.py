@@ -22,6 +22,7 @@ from deploy.stack import Stack
 from tests.e2e.people import G8S, run
 from tests.libvirt.guests import (
     enrol,
+    firewall,
     hypervisor_folder,
     hypervisor_settings,
     hypervisor_worker,
@@ -36,16 +37,17 @@ pytestmark = in_a_room
 NAME = "killed"
 EXPECTED = {
     "CheckHypervisor": {"before", "after"},
-    "EnsureNetwork": {"before", "virConnect.networkDefineXML", "after"},  # the next one restores it at its start
+    "EnsureNetwork": {"before", "nft", "after"},  # the next one makes the rest of it at its start
     "BootMachine": {
         *("before", "virStoragePool.createXML", "virConnect.defineXML", "virDomain.create", "after"),
         *("guest-exec", "guest-exec-status", "guest-get-time"),
     },
     "InstallMachine": {"before", "guest-get-time", "guest-exec", "guest-exec-status", "after"},
+    "FenceMachine": {"before", "after"},
     "DeleteMachine": {"before", "virDomain.shutdownFlags", "virDomain.undefine", "virStorageVol.delete", "after"},
     "DeleteMachines": {
         *("before", "virDomain.destroy", "virDomain.undefine", "virStorageVol.delete"),
-        *("virNetwork.destroy", "virNetwork.undefine", "after"),
+        *("virNetwork.destroy", "virNetwork.undefine", "nft", "after"),
     },
     "ListMachineLeftovers": {"before", "after"},
 }
@@ -75,7 +77,7 @@ async def dying_worker(stack: Stack, client: Client, journal: Path) -> AsyncIter
 
     async def hurry() -> None:
         while True:
-            for operation in ("create", "replace", "delete"):
+            for operation in ("create", "replace", "repair", "delete"):
                 with contextlib.suppress(RPCError):  # it may not run
                     await client.get_workflow_handle(f"{workflow_id('default', NAME)}/{operation}").signal("retry")
             await asyncio.sleep(3)
@@ -132,10 +134,21 @@ async def test_a_worker_that_dies_at_every_step_doubles_and_leaks_nothing(
         say(f"replaced in {time.monotonic() - began:.1f} s")
         assert hypervisor.domain_with(before.UUIDString()) is None
         assert held() == whole
+        began, lost = time.monotonic(), hypervisor.domain(places.domain(cluster_id, "workers-1"))
+        assert lost is not None
+        lost.destroy()
+        await handle.execute_update("retry", {"reason": "lost"}, result_type=Accepted)
+        while not (found := await status(handle)).recent_operations[2:]:
+            await asyncio.sleep(1)
+        assert found.recent_operations[-1].type == "RepairMachine"
+        say(f"repaired in {time.monotonic() - began:.1f} s")
+        assert held() == whole
+        assert places.bridge(cluster_id) in firewall()
         began = time.monotonic()
         assert "nothing is left" in await delete(handle)
         say(f"deleted in {time.monotonic() - began:.1f} s")
     assert held() == ([], [], Counter())
+    assert places.bridge(cluster_id) not in firewall()
     assert links("bridge") == links("vxlan") == []
     assert list(places.machines.iterdir()) == list(places.networks.glob("*.json")) == []
     died = deaths(journal)

@@ -1,6 +1,7 @@
 """The pods' network of real nodes: between machines, through services, by name, and what policies forbid."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.libvirt.guests import Guest, in_a_room
 from tests.libvirt.machines import MACHINES
-from tests.libvirt.pods import SERVICE, WEB_PORT, Pods, client, policy, web
+from tests.libvirt.pods import SERVICE, WEB_PORT, Pods, client, default_deny, outward, policy, service, web
 
 pytestmark = in_a_room
 CLIENTS = {f"{kind}-{node}": node for kind in ("friend", "stranger") for node in MACHINES}
@@ -73,6 +74,16 @@ def test_a_service_is_reached_by_name(guest: Guest, pods: Pods) -> None:
         assert pods.connects(who, address, 80)
 
 
+def test_a_service_leads_to_the_other_machine(guest: Guest, pods: Pods, tmp_path: Path) -> None:
+    """Each has one server, and is asked by a pod on every machine."""
+    apply(guest, tmp_path, [service(f"on-{node}", app="web", on=node) for node in MACHINES])
+    for node in MACHINES:
+        address = guest.kubectl("get", "service", f"on-{node}", "--output", "jsonpath={.spec.clusterIP}")
+        for name in (f"stranger-{other}" for other in MACHINES):
+            reaches = partial(pods.connects, pod(guest, name), address, 80)
+            guest.until(reaches, f"{name} reaches on-{node}")
+
+
 def test_logs_and_exec(guest: Guest, pods: Pods) -> None:
     del pods
     assert "CoreDNS-1.15.0" in guest.kubectl("logs", f"web-{MACHINES[0]}")
@@ -92,6 +103,34 @@ def test_policies_hold(guest: Guest, pods: Pods, tmp_path: Path) -> None:
         apply(guest, tmp_path, [policy("web", *sources)])
         await_reached(guest, pods, allowed)
     guest.kubectl("delete", "networkpolicy", "web")
+    await_reached(guest, pods, {"friend", "stranger", "visitor"})
+
+
+def test_policies_hold_on_the_way_out(guest: Guest, pods: Pods, tmp_path: Path) -> None:
+    """Friends get out to nobody, then to the servers alone; strangers are not concerned."""
+    servers = {"podSelector": {"matchLabels": {"app": "web"}}}
+    elsewhere = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "elsewhere"}}}
+    cases: list[tuple[list[dict[str, Any]], set[str]]] = [
+        ([], {"stranger", "visitor"}),
+        ([elsewhere], {"stranger", "visitor"}),
+        ([servers], {"friend", "stranger", "visitor"}),
+    ]
+    for targets, allowed in cases:
+        apply(guest, tmp_path, [outward("out", "friend", *targets)])
+        await_reached(guest, pods, allowed)
+    guest.kubectl("delete", "networkpolicy", "out")
+
+
+def test_a_namespace_that_denies_all_is_opened_from_both_sides(guest: Guest, pods: Pods, tmp_path: Path) -> None:
+    servers = {"podSelector": {"matchLabels": {"app": "web"}}}
+    friends = {"podSelector": {"matchLabels": {"kind": "friend"}}}
+    apply(guest, tmp_path, [default_deny("deny")])
+    await_reached(guest, pods, set())
+    apply(guest, tmp_path, [outward("out", "friend", servers)])
+    await_reached(guest, pods, set())
+    apply(guest, tmp_path, [policy("web", friends)])
+    await_reached(guest, pods, {"friend"})
+    guest.kubectl("delete", "networkpolicy", "--all")
     await_reached(guest, pods, {"friend", "stranger", "visitor"})
 
 
