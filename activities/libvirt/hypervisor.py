@@ -118,9 +118,12 @@ class Hypervisor:
         self.stop_domain(domain)
         domain.undefine()
 
-    def is_off(self, domain: libvirt.virDomain) -> bool:
-        """Return whether a domain doesn't run; QEMU pauses one whose disk can't be written, and people do."""
-        return domain.state()[0] in {*_OFF, libvirt.VIR_DOMAIN_PAUSED}
+    def is_off(self, domain: libvirt.virDomain, *, paused: bool = True) -> bool:
+        """Return whether a domain doesn't run; QEMU pauses one whose disk can't be written, and people do.
+
+        Without ``paused`` only one without a process counts.
+        """
+        return domain.state()[0] in {*_OFF, *([libvirt.VIR_DOMAIN_PAUSED] if paused else [])}
 
     def domains(self) -> list[tuple[str, str]]:
         """Return cluster id and machine of each of our domains."""

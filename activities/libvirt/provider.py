@@ -43,7 +43,7 @@ from contracts.machines import (
     is_meant,
 )
 from nodes.document import Identity
-from nodes.ignition import BOOTED, LAYOUT, Addresses, Disk, disks_of, render_ignition
+from nodes.ignition import BOOTED, LAYOUT, SCRATCH_DISK, Addresses, Disk, disks_of, render_ignition
 from nodes.machine.store import private_folder, write_file
 from nodes.model import MachineConfig
 from nodes.render import render
@@ -112,6 +112,7 @@ class LibvirtProvider:
             name = self._places.domain(cluster_id, machine.name)
             self._networks.ensure(_network(cluster, machine))
             uuid = document["instance_id"]
+            self._empty_scratch(cluster_id, machine.name, uuid)
             self._hypervisor.ensure_domain(name, uuid, lambda: self._domain(cluster, machine, document))
             return MachineFacts(
                 name=machine.name,
@@ -248,6 +249,13 @@ class LibvirtProvider:
     def _volume(self, cluster_id: str, name: str, disk: Disk) -> Volume:
         volume = self._places.volume(cluster_id, name, disk.serial)
         return Volume(self._hypervisor.ensure_volume(volume, SIZES_MIB[disk.serial]), disk.serial, disk.keep)
+
+    def _empty_scratch(self, cluster_id: str, name: str, uuid: str) -> None:
+        """Make the scratch volume of a machine that is off anew: it may be what fills the disk."""
+        domain = self._hypervisor.domain_with(uuid)
+        if domain is not None and self._hypervisor.is_off(domain, paused=False):
+            self._hypervisor.remove_volume(self._places.volume(cluster_id, name, SCRATCH))
+            self._volume(cluster_id, name, SCRATCH_DISK)
 
     def _delete(self, cluster_id: str, name: str) -> None:
         for domain in self._domains(cluster_id, name):

@@ -46,6 +46,8 @@ def test_a_machine_that_can_not_write_is_paused_and_comes_back_when_it_is_switch
         cluster.certify(small.provider(), cluster.nodes[0])
         small.run(cluster, "workers-1", f"systemd-run dd if=/dev/urandom of={LAYOUT.scratch}/fill bs=1M")
         wait_for(lambda: see(small, cluster) is MachineState.STOPPED, "it is seen off", 300)
+        small.provider().fence_machine(cluster.id, "workers-1")
         is_back(small, cluster)
+        assert not small.run(cluster, "workers-1", f"ls {LAYOUT.scratch}/fill 2>/dev/null")
         small.provider().delete_all(cluster.id)
         assert small.provider().list_left(cluster.id) == []
