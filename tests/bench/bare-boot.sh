@@ -1,6 +1,6 @@
 #!/bin/bash
 # bare-boot.sh KERNEL INITRD ROOT RELEASE IGNITION: boot a machine by hand, with QEMU alone, and print the seconds
-# from its start until its guest agent answers. The baseline of `just bench-libvirt`; processor and command line are
+# from its start until its guest agent answers; it fails when that takes three minutes. The baseline of `just bench-libvirt`; processor and command line are
 # those of activities/libvirt/xml.py.
 set -euo pipefail
 kernel=$1 initrd=$2 root=$3 release=$4 ignition=$5
@@ -25,7 +25,7 @@ panic=5 tsc=reliable highres=off nohz=off mitigations=off no5lvl init_on_alloc=0
     -device virtserialport,chardev=agent,name=org.qemu.guest_agent.0 &
 qemu=$!
 
-python3 - "$work/agent" "$began" <<'PYTHON'
+timeout 180 python3 - "$work/agent" "$began" <<'PYTHON'
 import socket, sys, time
 while True:
     try:

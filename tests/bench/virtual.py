@@ -33,6 +33,9 @@ from tests.support.stack import RELEASE, running_stack, say
 from workers.client import connect
 
 SCRIPT = Path(__file__).with_name("bare-boot.sh")
+BOOT_SECONDS = 180
+TIMED_OUT = 124
+"""What timeout(1) ends with."""
 MEMORY = {"machine": {"cpus": 2, "memoryMiB": 2048}}
 
 
@@ -51,17 +54,23 @@ def main(
 
 
 def _boots(room: LibvirtRoom, pairs: int) -> dict[str, float]:
-    bare, provided = [], []
-    for number in range(1, pairs + 1):
+    bare: list[float] = []
+    provided: list[float] = []
+    while len(bare) < pairs:
         pools = [{"name": "workers", "replicas": 1, **MEMORY}]
         with new_cluster(room, node_pools=pools) as cluster, tempfile.TemporaryDirectory() as folder:
-            provided.append(_boot(room, cluster))
+            by_provider = _boot(room, cluster)
             ignition = Path(folder, "config.ign")
             kept = room.places.machine(cluster.id, cluster.nodes[0].name) / "ignition.json"
             ignition.write_bytes(kept.read_bytes())
             room.provider().delete_all(cluster.id)
-            bare.append(_boot_by_hand(ignition))
-        say(f"{number:3}: by hand {bare[-1]:.1f} s, by the provider {provided[-1]:.1f} s")
+            by_hand = _boot_by_hand(ignition)
+        if by_provider and by_hand:
+            provided.append(by_provider)
+            bare.append(by_hand)
+            say(f"{len(bare):3}: by hand {by_hand:.1f} s, by the provider {by_provider:.1f} s")
+        else:
+            say("   : a machine stood still while it booted (docs/virtual-machines.md); the pair is not counted")
     ratios = [one / other for one, other in zip(provided, bare, strict=True)]
     return {
         "bare_boot_to_agent_s": round(statistics.median(bare), 1),
@@ -70,23 +79,29 @@ def _boots(room: LibvirtRoom, pairs: int) -> dict[str, float]:
     }
 
 
-def _boot(room: LibvirtRoom, cluster: TestCluster) -> float:
-    """Return the seconds from asking for a machine until its guest agent answers."""
+def _boot(room: LibvirtRoom, cluster: TestCluster) -> float | None:
+    """Return the seconds from asking for a machine until its guest agent answers; None after three minutes."""
     began = time.monotonic()
     cluster.ensure(room.provider(), cluster.nodes[0])
     domain = room.hypervisor.domain(room.places.domain(cluster.id, cluster.nodes[0].name))
-    while True:
+    while time.monotonic() < began + BOOT_SECONDS:
         try:
             Agent(domain).ping()
-            return time.monotonic() - began
         except AgentSilentError:
             time.sleep(0.1)
+        else:
+            return time.monotonic() - began
+    return None
 
 
-def _boot_by_hand(ignition: Path) -> float:
+def _boot_by_hand(ignition: Path) -> float | None:
     files = images(load_releases()[RELEASE])
     paths = [str(files[name]) for name in ("kernel", "initrd", "root", "disk")]
-    return float(subprocess.check_output([SCRIPT, *paths, str(ignition)], text=True))
+    done = subprocess.run([SCRIPT, *paths, str(ignition)], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == TIMED_OUT:
+        return None
+    done.check_returncode()
+    return float(done.stdout)
 
 
 async def _cluster(places: Places) -> dict[str, float]:
