@@ -127,7 +127,7 @@ check:
     uv run --frozen ruff format --check
     uv run --frozen mypy
     uv run --frozen lint-imports
-    uv run --frozen pytest --quiet tests/replay tests/deploy/docs tests/nodes/test_golden.py tests/activities/kubernetes/test_manifests.py
+    uv run --frozen pytest --quiet tests/replay tests/deploy/docs tests/deploy/crds/test_files.py tests/nodes/test_golden.py tests/activities/kubernetes/test_manifests.py
 
 # Format the code, and mend what the linter can mend
 [group('develop')]
@@ -145,6 +145,11 @@ golden:
 [group('develop')]
 docs:
     {{ python }} -m deploy.docs
+
+# Write the CustomResourceDefinitions in deploy/crds anew
+[group('develop')]
+crds:
+    {{ python }} -m deploy.crds
 
 # Replay the recorded histories against today's workflows
 [group('develop')]

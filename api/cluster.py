@@ -1,15 +1,24 @@
-"""The ``Cluster`` resource: everything that describes a guest cluster, so that it can be rebuilt from it."""
+"""The ``Cluster`` resource: everything that describes a guest cluster, so that it can be rebuilt from it.
 
+Rules are said twice, to Python and to the API server (in CEL, Kubernetes: Validation rules), so that
+``kubectl apply --dry-run=server`` tells what a workflow would refuse.
+"""
+
+import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from api.model import ApiModel, DnsLabel, LabelKey, LabelValue
+from api.model import DNS_LABEL, ApiModel, DnsLabel, LabelKey, LabelValue
 from api.network import NetworkSpec
+from api.schema import keyed_by, validations
 
 API_VERSION: Final = "giantnetes.io/v1alpha1"
 MAX_MACHINES = 200
 """Machines of one cluster: bounded by the history of one operation, see docs/limits.md."""
+
+_KUBERNETES_LABEL = r"^([^/]*\.)?(kubernetes|k8s)\.io/"
+_KUBELET_LABEL = r"^([^/]*\.)?(node|kubelet)\.kubernetes\.io/"
 
 Provider = Literal["local", "libvirt", "simulated"]
 
@@ -41,12 +50,24 @@ class Taint(ApiModel):
 class NodePool(ApiModel):
     """Machines of one kind that run workloads."""
 
-    name: DnsLabel = Field(max_length=20, description="Name of the pool; nodes are called NAME-1, NAME-2 ...")
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            ("self.min <= self.replicas && self.replicas <= self.max", "replicas must be between min and max"),
+            (
+                f"self.labels.all(key, !key.matches(r'{_KUBERNETES_LABEL}') || key.matches(r'{_KUBELET_LABEL}'))",
+                "labels: the kubernetes.io and k8s.io prefixes are reserved",
+            ),
+        )
+    )
+
+    name: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=20)] = Field(
+        description="Name of the pool; nodes are called NAME-1, NAME-2 ..."
+    )
     replicas: int = Field(default=1, ge=0, le=100, description="How many nodes.")
     min: int = Field(default=0, ge=0, le=100, description="Lower bound of replicas.")
     max: int = Field(default=100, ge=0, le=100, description="Upper bound of replicas.")
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=32)
-    taints: list[Taint] = Field(default_factory=list, max_length=16)
+    taints: list[Taint] = Field(default_factory=list, max_length=16, json_schema_extra=keyed_by("key", "effect"))
     machine: MachineSize = Field(default_factory=MachineSize)
 
     @model_validator(mode="after")
@@ -61,12 +82,7 @@ class NodePool(ApiModel):
 
 def _reserved_label(key: str) -> bool:
     """Say whether NodeRestriction would refuse the label from a kubelet (Kubernetes: admission controllers)."""
-    prefix = key.partition("/")[0] if "/" in key else ""
-    if prefix in {"node.kubernetes.io", "kubelet.kubernetes.io"} or prefix.endswith(
-        (".node.kubernetes.io", ".kubelet.kubernetes.io")
-    ):
-        return False
-    return prefix in {"kubernetes.io", "k8s.io"} or prefix.endswith((".kubernetes.io", ".k8s.io"))
+    return bool(re.match(_KUBERNETES_LABEL, key)) and not re.match(_KUBELET_LABEL, key)
 
 
 class CertificatesSpec(ApiModel):
@@ -82,6 +98,16 @@ class CertificatesSpec(ApiModel):
 
 class OidcSpec(ApiModel):
     """Logging in with an OpenID Connect issuer (kube-apiserver's --oidc-* flags)."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            (
+                "[self.usernamePrefix, self.groupsPrefix].all(prefix, ['system:', 'giantnetes:'].all(reserved, "
+                "!reserved.startsWith(prefix) && !prefix.startsWith(reserved)))",
+                "prefixes must not let the issuer give names that begin with system: or giantnetes:",
+            )
+        )
+    )
 
     issuer_url: Annotated[str, StringConstraints(pattern=r"^https://\S+$", max_length=500)] = Field(
         alias="issuerURL", description="Issuer, https only."
@@ -123,6 +149,12 @@ class ApiServerSpec(ApiModel):
 class IngressConfig(ApiModel):
     """Settings of the ingress controller."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            ("self.httpNodePort != self.httpsNodePort", "httpNodePort and httpsNodePort must differ")
+        )
+    )
+
     replicas: int = Field(default=2, ge=1, le=10)
     http_node_port: int = Field(default=30080, ge=30000, le=32767)
     https_node_port: int = Field(default=30443, ge=30000, le=32767)
@@ -146,6 +178,26 @@ class IngressSpec(ApiModel):
 class ClusterSpec(ApiModel):
     """The desired state of a guest cluster."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            (
+                "self.nodePools.all(pool, pool.name != 'control-plane')",
+                "nodePools: the name control-plane is taken by the control plane",
+            ),
+            (
+                f"self.controlPlane.replicas + self.nodePools.map(pool, pool.replicas).sum() <= {MAX_MACHINES}",
+                f"a cluster may have at most {MAX_MACHINES} machines",
+            ),
+            *(
+                (
+                    f"self.{field} == oldSelf.{field}",
+                    f"{field} can't be changed: delete the cluster and make another",
+                )
+                for field in ("provider", "site", "owner", "network")
+            ),
+        )
+    )
+
     provider: Provider = Field(description="Where machines come from.")
     site: DnsLabel = Field(default="default", description="The place whose queues and Vault are used.")
     owner: DnsLabel = Field(description="The organisation that the cluster belongs to.")
@@ -154,7 +206,7 @@ class ClusterSpec(ApiModel):
     )
     ingress: IngressSpec | None = None
     control_plane: ControlPlaneSpec = Field(default_factory=ControlPlaneSpec)
-    node_pools: list[NodePool] = Field(default_factory=list, max_length=10)
+    node_pools: list[NodePool] = Field(default_factory=list, max_length=10, json_schema_extra=keyed_by("name"))
     network: NetworkSpec = Field(default_factory=NetworkSpec)
     certificates: CertificatesSpec = Field(default_factory=CertificatesSpec)
     api_server: ApiServerSpec = Field(default_factory=ApiServerSpec)

@@ -21,7 +21,8 @@ class ApiModel(BaseModel):
 RESERVED_PREFIXES = ("system:", "giantnetes:")
 """What names of Kubernetes' own users and groups, and of ours, begin with."""
 
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+DnsLabel = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)]
 """An RFC 1123 label that starts with a letter; 40 characters leave room for the suffixes we add below 63."""
 
 LabelKey = Annotated[

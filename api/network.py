@@ -3,9 +3,10 @@
 from ipaddress import IPv4Network, ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from api.model import ApiModel
+from api.schema import validations
 
 RESERVED = {
     "127.0.0.0/8": "loopback, where the machines of the local provider live",
@@ -24,7 +25,34 @@ def _cidr(value: str) -> str:
     return value
 
 
-Cidr = Annotated[str, AfterValidator(_cidr)]
+def apart(one: str, other: str) -> str:
+    """Return the rule, in CEL, that two expressions of ranges don't overlap."""
+    return f"(!cidr({one}).containsCIDR({other}) && !cidr({other}).containsCIDR({one}))"
+
+
+def _between(cidr: str, shortest: int, longest: int) -> str:
+    return f"(cidr({cidr}).prefixLength() >= {shortest} && cidr({cidr}).prefixLength() <= {longest})"
+
+
+_CIDR_SCHEMA = {
+    "type": "string",
+    "maxLength": 18,
+    **validations(
+        (
+            "isCIDR(self) && cidr(self).ip().family() == 4 && cidr(self) == cidr(self).masked()",
+            "must be an IPv4 range such as 10.96.0.0/16, no bit set beyond its prefix",
+        ),
+        *(
+            (
+                f"!isCIDR(self) || {apart('self', repr(reserved))}",
+                f"overlaps {reserved}: {why}",
+            )
+            for reserved, why in RESERVED.items()
+        ),
+    ),
+}
+
+Cidr = Annotated[str, AfterValidator(_cidr), WithJsonSchema(_CIDR_SCHEMA)]
 """An IPv4 range in canonical form, such as 10.96.0.0/16, outside of the reserved ranges."""
 
 DomainName = Annotated[
@@ -32,8 +60,28 @@ DomainName = Annotated[
 ]
 
 
+_BOTH = "(isCIDR(self.podCIDR) && isCIDR(self.serviceCIDR))"
+
+
 class NetworkSpec(ApiModel):
     """The ranges that pods and services take their addresses from, and where the API answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            (
+                f"!{_BOTH} || {apart('self.podCIDR', 'self.serviceCIDR')}",
+                "podCIDR and serviceCIDR overlap: choose separate ranges",
+            ),
+            (
+                f"!{_BOTH} || {_between('self.serviceCIDR', 12, 24)}",
+                "serviceCIDR: the prefix must be between /12 and /24",
+            ),
+            (
+                f"!{_BOTH} || {_between('self.podCIDR', 0, 22)}",
+                "podCIDR: a node takes a /24, so the prefix must be /22 or wider",
+            ),
+        )
+    )
 
     pod_cidr: Cidr = Field(default="10.244.0.0/16", alias="podCIDR", description="Range of pod addresses.")
     service_cidr: Cidr = Field(

@@ -11,6 +11,7 @@ from itertools import chain
 
 from api.cluster import ClusterSpec, NodePool
 from api.model import RESERVED_PREFIXES
+from api.network import apart
 
 MACHINE_PORTS = {
     2379: "etcd",
@@ -41,6 +42,36 @@ VIRTUAL_MEMORY_MIB = {"controlPlane": 2048, "node": 1024}
 OUR_LABELS = "giantnetes.io"
 
 _SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
+
+
+def schema_rules() -> list[tuple[str, str]]:
+    """Return the rules of ``faults`` in CEL for the schema of a spec, each with its message.
+
+    Names in the keys of labels and taints are left to ``faults``: as CEL they cost more than the API server gives.
+    """
+    pods, widest = "cidr(self.network.podCIDR).prefixLength()", NODE_MASK - MAX_MASK_DIFFERENCE
+    room = [2 ** (NODE_MASK - prefix) for prefix in range(widest, NODE_MASK + 1)]
+    nodes = "self.nodePools.map(pool, pool.replicas).sum()"
+    return [
+        (f"!(self.network.apiPort in {list(MACHINE_PORTS)})", "network.apiPort is a program's of the machines"),
+        (f"{pods} >= {widest}", f"network.podCIDR: the prefix must be /{widest} or longer"),
+        (
+            f"{pods} < {widest} || {pods} > {NODE_MASK} || {nodes} <= {room}[{pods} - {widest}]",
+            f"network.podCIDR: has no room for a /{NODE_MASK} for each node",
+        ),
+        *((f"self.provider != 'libvirt' || {rule}", message) for rule, message in _virtual_schema_rules()),
+    ]
+
+
+def _virtual_schema_rules() -> Iterator[tuple[str, str]]:
+    for field in ("podCIDR", "serviceCIDR"):
+        message = f"network.{field}: overlaps {VIRTUAL_MACHINES}, where virtual machines live"
+        yield apart(f"self.network.{field}", repr(VIRTUAL_MACHINES)), message
+    message = "machine.memoryMiB: a virtual machine of the {} needs {} at least"
+    least = VIRTUAL_MEMORY_MIB["controlPlane"]
+    yield f"self.controlPlane.machine.memoryMiB >= {least}", message.format("control plane", least)
+    least = VIRTUAL_MEMORY_MIB["node"]
+    yield f"self.nodePools.all(pool, pool.machine.memoryMiB >= {least})", message.format("nodes", least)
 
 
 def faults(spec: ClusterSpec) -> list[str]:

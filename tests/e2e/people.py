@@ -61,16 +61,17 @@ def example(name: str) -> dict[str, Any]:
 
 def kubectl(kubeconfig: Path, *arguments: str, ok: bool | None = True, release: str = RELEASE) -> str:
     """Run a release's own kubectl."""
-    return run(_kubectl(release), "--kubeconfig", kubeconfig, *arguments, ok=ok)
+    return run(kubectl_path(release), "--kubeconfig", kubeconfig, *arguments, ok=ok)
 
 
 def pods_ready(kubeconfig: Path, *which: str) -> bool:
     """Say whether pods are there and all of them become Ready within 40 seconds."""
     wait = ("wait", "--for=condition=Ready", "pod", *which, "--timeout=40s")
-    return attempt(_kubectl(RELEASE), "--kubeconfig", kubeconfig, *wait).returncode == 0
+    return attempt(kubectl_path(), "--kubeconfig", kubeconfig, *wait).returncode == 0
 
 
-def _kubectl(release: str) -> Path:
+def kubectl_path(release: str = RELEASE) -> Path:
+    """Return a release's own kubectl."""
     return installed(load_releases()[release])["kubectl"]
 
 

@@ -1,0 +1,99 @@
+"""The status of the ``Cluster`` resource, as people and programs read it with kubectl."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from api.schema import keyed_by
+from api.status import ErrorStatus, Phase, StatusModel
+
+Short = Annotated[str, StringConstraints(max_length=1024)]
+
+
+class Condition(StatusModel):
+    """One observation (Kubernetes: API conventions, metav1.Condition)."""
+
+    type: Annotated[str, StringConstraints(max_length=316)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)]
+    message: Annotated[str, StringConstraints(max_length=32768)] = ""
+    last_transition_time: datetime
+    observed_generation: int = Field(default=0, ge=0)
+
+
+class CurrentOperation(StatusModel):
+    """The operation that is under way."""
+
+    id: Short = Field(description="Id of its workflow.")
+    type: Short = Field(description="CreateCluster, RepairMachine and so on.")
+    progress: Short = Field(default="", description="Steps done of all, such as 3/14.")
+    step: Short = Field(default="", description="The step that is under way, for people.")
+    step_index: int = Field(default=0, description="How many steps are done.")
+    step_count: int = Field(default=0, description="How many steps there are.")
+    attempt: int = Field(default=0, description="Attempt of the step; more than 1 after an error.")
+    started_at: datetime
+    waiting_on: Short = Field(default="", description="What it waits for, if that isn't the step's work.")
+    last_error: ErrorStatus | None = Field(default=None, description="Why the step is tried again.")
+    next_retry_time: datetime | None = Field(default=None, description="When the step is tried again.")
+    cancellable: bool = Field(default=False, description="Whether giantnetes.io/operation=cancel would stop it.")
+
+
+class EndedOperation(StatusModel):
+    """An operation that has ended."""
+
+    id: Short
+    type: Short
+    started_at: datetime
+    finished_at: datetime
+    duration_seconds: int
+    outcome: Literal["Succeeded", "Failed", "Cancelled"]
+    message: Short = ""
+    requested_by: Short = Field(default="", description="Who asked for it; empty when nobody did.")
+
+
+class MachineCounts(StatusModel):
+    """How many machines there are to be, and how many are nodes that are Ready."""
+
+    desired_replicas: int
+    ready_replicas: int
+    ready: Short = Field(description="Both, such as 2/3.")
+
+
+class PoolCounts(MachineCounts):
+    """The same of one node pool."""
+
+    name: Short
+
+
+class ReleaseRecord(StatusModel):
+    """A release that the cluster has had."""
+
+    release: Short
+    started_at: datetime
+    completed_at: datetime | None = None
+
+
+class ClusterResourceStatus(StatusModel):
+    """What was last reported of a cluster. Programs read ``conditions``, people ``phase`` and ``operation``."""
+
+    observed_generation: int = Field(
+        default=0, description="Generation of the spec that the cluster has taken up."
+    )
+    last_reported_time: datetime | None = Field(default=None, description="When this was reported.")
+    sequence: int = Field(default=0, description="Number of the report: a later one is never overwritten.")
+    phase: Phase = Field(default=Phase.PENDING, description="A word for people.")
+    conditions: list[Condition] = Field(
+        default_factory=list, max_length=32, json_schema_extra=keyed_by("type"), description="What is observed."
+    )
+    operation: CurrentOperation | None = None
+    recent_operations: list[EndedOperation] = Field(default_factory=list, max_length=10)
+    endpoint: Short = Field(default="", description="URL of the cluster's Kubernetes API.")
+    control_plane: MachineCounts | None = None
+    nodes: MachineCounts | None = Field(default=None, description="Nodes of all pools.")
+    node_pools: list[PoolCounts] = Field(default_factory=list, max_length=10, json_schema_extra=keyed_by("name"))
+    release_history: list[ReleaseRecord] = Field(default_factory=list, max_length=10)
+    certificates_expire_at: datetime | None = Field(default=None, description="When the first certificate ends.")
+    cluster_id: Short = Field(default="", description="What names and tags everything of the cluster outside.")
+    workflow_id: Short = ""
+    run_id: Short = ""

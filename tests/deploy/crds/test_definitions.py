@@ -1,0 +1,200 @@
+"""The definitions as a real API server takes them: what Python refuses, it refuses too."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from api.cluster import ClusterSpec
+from api.crds import CLUSTER, KINDS
+from api.rules import faults
+from deploy.crds import files
+from planning.releases import RELEASES
+from tests.e2e.people import attempt, kubectl, kubectl_path
+from tests.support.stack import running_stack
+
+SPEC: dict[str, Any] = {"provider": "local", "owner": "acme", "release": "1.37.2-1"}
+POOL: dict[str, Any] = {"name": "workers"}
+OIDC: dict[str, Any] = {"issuerURL": "https://issuer.example", "clientID": "g8s"}
+Case = tuple[dict[str, Any], str]
+
+
+@pytest.fixture(scope="module")
+def kubeconfig() -> Iterator[Path]:
+    """A host cluster that knows our resources."""
+    with running_stack(("host-etcd", "host-apiserver")) as stack:
+        for path in files():
+            kubectl(stack.host_kubeconfig, "apply", "--server-side", "--filename", str(path))
+        for kind in KINDS:
+            kubectl(stack.host_kubeconfig, "wait", "--for=condition=Established", f"crd/{kind.crd_name}")
+        yield stack.host_kubeconfig
+
+
+def test_schemas_are_structural(kubeconfig: Path) -> None:
+    for kind in KINDS:
+        found = json.loads(kubectl(kubeconfig, "get", "crd", kind.crd_name, "--output", "json"))
+        conditions = {item["type"]: item["status"] for item in found["status"]["conditions"]}
+        assert conditions == {"NamesAccepted": "True", "Established": "True"}
+
+
+def pools(*changes: dict[str, Any]) -> dict[str, Any]:
+    return {"nodePools": [{**POOL, **change} for change in changes]}
+
+
+def machine(**size: int) -> dict[str, Any]:
+    return {"machine": {"cpus": 2, "memoryMiB": 4096, **size}}
+
+
+ACCEPTED: list[dict[str, Any]] = [
+    {},
+    {"controlPlane": {"replicas": 3}, "ingress": {"version": "3.7.15"}},
+    pools({"replicas": 100}, {"name": "others", "min": 2, "replicas": 2, "max": 5}),
+    pools({"labels": {"team": "a", "node.kubernetes.io/kind": "b", "x.kubelet.kubernetes.io/a": ""}}),
+    pools({"taints": [{"key": "a", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}]}),
+    {"network": {"podCIDR": "10.0.0.0/8", "serviceCIDR": "192.168.0.0/24"}},
+    {"network": {"podCIDR": "172.16.0.0/22"}, **pools({"replicas": 4})},
+    {"apiServer": {"oidc": OIDC, "featureGates": {"AllAlpha": True}, "audit": {"level": "Request"}}},
+    {"provider": "libvirt", "controlPlane": machine(memoryMiB=2048), **pools(machine(memoryMiB=1024))},
+]
+
+REFUSED: list[Case] = [
+    ({"provider": "azure"}, "spec.provider"),
+    ({"owner": "Acme"}, "spec.owner"),
+    ({"owner": "a" * 41}, "spec.owner"),
+    ({"release": "latest"}, "spec.release"),
+    ({"controlPlane": {"replicas": 2}}, "spec.controlPlane.replicas"),
+    ({"controlPlane": machine(cpus=0)}, "spec.controlPlane.machine.cpus"),
+    ({"nodePools": [{**POOL, "replicas": "3"}]}, "spec.nodePools[0].replicas"),
+    ({"nodePool": []}, 'unknown field "spec.nodePool"'),
+    (pools({"name": "p" * 21}), "spec.nodePools[0].name"),
+    (pools({"name": "control-plane"}), "taken by the control plane"),
+    (pools({}, {}), "spec.nodePools[1]: Duplicate"),
+    (pools(*({"name": f"p{number}"} for number in range(11))), "must have at most 10 items"),
+    (pools({"replicas": 3, "max": 2}), "replicas must be between min and max"),
+    (pools({"replicas": 100}, {"name": "others", "replicas": 100}), "at most 200 machines"),
+    (pools({"labels": {"kubernetes.io/os": "a"}}), "prefixes are reserved"),
+    (pools({"labels": {"x.k8s.io/os": "a"}}), "prefixes are reserved"),
+    (pools({"labels": {"-": "a"}}), "keys must match"),
+    (pools({"labels": {"a": "-"}}), "spec.nodePools[0].labels.a"),
+    (pools({"taints": [{"key": "a", "effect": "Never"}]}), "spec.nodePools[0].taints[0].effect"),
+    (pools({"taints": [{"key": "a", "effect": "NoExecute"}] * 2}), "spec.nodePools[0].taints[1]: Duplicate"),
+    ({"network": {"podCIDR": "10.244.0.1/16"}}, "must be an IPv4 range"),
+    ({"network": {"podCIDR": "fd00::/64"}}, "must be an IPv4 range"),
+    ({"network": {"podCIDR": "all"}}, "must be an IPv4 range"),
+    ({"network": {"podCIDR": "127.0.0.0/16"}}, "overlaps 127.0.0.0/8"),
+    ({"network": {"podCIDR": "10.96.0.0/15"}}, "podCIDR and serviceCIDR overlap"),
+    ({"network": {"serviceCIDR": "10.96.0.0/25"}}, "between /12 and /24"),
+    ({"network": {"podCIDR": "10.244.0.0/23"}}, "/22 or wider"),
+    ({"network": {"podCIDR": "10.244.0.0/22"}, **pools({"replicas": 5})}, "no room for a /24 for each node"),
+    ({"network": {"podCIDR": "16.0.0.0/7"}}, "/8 or longer"),
+    ({"network": {"apiPort": 10250}}, "a program's of the machines"),
+    ({"network": {"apiPort": 80}}, "spec.network.apiPort"),
+    ({"network": {"clusterDomain": "Cluster.Local"}}, "spec.network.clusterDomain"),
+    ({"certificates": {"rotationTime": "25:00"}}, "spec.certificates.rotationTime"),
+    ({"certificates": {"leafTTLHours": 1}}, "spec.certificates.leafTTLHours"),
+    ({"apiServer": {"oidc": {**OIDC, "issuerURL": "http://a"}}}, "spec.apiServer.oidc.issuerURL"),
+    ({"apiServer": {"oidc": {**OIDC, "usernamePrefix": "sys"}}}, "begin with system:"),
+    ({"apiServer": {"oidc": {**OIDC, "groupsPrefix": "giantnetes:a"}}}, "begin with system: or giantnetes:"),
+    ({"apiServer": {"featureGates": {"allAlpha": True}}}, "keys must match"),
+    ({"ingress": {"version": "3"}}, "spec.ingress.version"),
+    (
+        {"ingress": {"version": "3.7.15", "config": {"httpNodePort": 30001, "httpsNodePort": 30001}}},
+        "httpNodePort and httpsNodePort must differ",
+    ),
+    ({"provider": "libvirt", "network": {"podCIDR": "10.40.0.0/16"}}, "where virtual machines live"),
+    ({"provider": "libvirt", "controlPlane": machine(memoryMiB=1024)}, "needs 2048 at least"),
+    ({"provider": "libvirt", **pools(machine(memoryMiB=512))}, "needs 1024 at least"),
+]
+
+
+def applied(kubeconfig: Path, folder: Path, resource: dict[str, Any], *options: str) -> str:
+    """Apply a resource; nothing when it is taken, otherwise what kubectl says."""
+    file = folder / "resource.json"
+    file.write_text(json.dumps(resource))
+    done = attempt(kubectl_path(), "--kubeconfig", kubeconfig, "apply", "--filename", file, *options)
+    return done.stderr if done.returncode else ""
+
+
+def cluster(spec: dict[str, Any], name: str = "demo") -> dict[str, Any]:
+    return {
+        "apiVersion": "giantnetes.io/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {**SPEC, **spec},
+    }
+
+
+def by_python(spec: dict[str, Any]) -> bool:
+    """Say whether Python takes a spec for a new cluster."""
+    try:
+        return not faults(ClusterSpec.model_validate_json(json.dumps({**SPEC, **spec})))
+    except ValidationError:
+        return False
+
+
+@pytest.mark.parametrize("spec", ACCEPTED, ids=json.dumps)
+def test_what_python_takes_is_taken(kubeconfig: Path, tmp_path: Path, spec: dict[str, Any]) -> None:
+    assert by_python(spec)
+    assert applied(kubeconfig, tmp_path, cluster(spec), "--dry-run=server") == ""
+
+
+@pytest.mark.parametrize(("spec", "words"), REFUSED, ids=lambda value: json.dumps(value)[:60])
+def test_what_python_refuses_is_refused_with_its_field(
+    kubeconfig: Path, tmp_path: Path, spec: dict[str, Any], words: str
+) -> None:
+    assert not by_python(spec)
+    assert words in applied(kubeconfig, tmp_path, cluster(spec), "--dry-run=server")
+
+
+@pytest.mark.parametrize("name", ["a" * 41, "1st", "with.dot"])
+def test_names_are_those_of_workflows(kubeconfig: Path, tmp_path: Path, name: str) -> None:
+    assert "metadata.name" in applied(kubeconfig, tmp_path, cluster({}, name), "--dry-run=server")
+
+
+def test_all_defaults_are_filled_in(kubeconfig: Path, tmp_path: Path) -> None:
+    assert applied(kubeconfig, tmp_path, cluster({"nodePools": [POOL]})) == ""
+    stored = json.loads(kubectl(kubeconfig, "get", "cluster", "demo", "--output", "json"))["spec"]
+    whole = ClusterSpec.model_validate_json(json.dumps({**SPEC, "nodePools": [POOL]}))
+    assert stored == whole.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def test_what_makes_a_cluster_can_not_be_changed(kubeconfig: Path, tmp_path: Path) -> None:
+    assert applied(kubeconfig, tmp_path, cluster({}, "fixed")) == ""
+    assert "owner can't be changed" in applied(kubeconfig, tmp_path, cluster({"owner": "other"}, "fixed"))
+    network = {"network": {"podCIDR": "10.0.0.0/16"}}
+    assert "network can't be changed" in applied(kubeconfig, tmp_path, cluster(network, "fixed"))
+    assert applied(kubeconfig, tmp_path, cluster({"controlPlane": {"replicas": 3}}, "fixed")) == ""
+
+
+def test_a_release_is_published_and_never_changed(kubeconfig: Path, tmp_path: Path) -> None:
+    for file in RELEASES.glob("*.yaml"):
+        read = yaml.safe_load(file.read_text())
+        names = {key: read.pop(key) for key in ("apiVersion", "kind", "name")}
+        resource = {
+            "apiVersion": names["apiVersion"],
+            "kind": names["kind"],
+            "metadata": {"name": names["name"]},
+            "spec": read,
+        }
+        assert applied(kubeconfig, tmp_path, resource) == ""
+        read["etcd"]["version"] = "9.9.9"
+        assert "a release is never changed" in applied(kubeconfig, tmp_path, resource)
+    assert "1.37.2" in kubectl(kubeconfig, "get", "grel")
+
+
+def test_fields_are_explained(kubeconfig: Path) -> None:
+    told = kubectl(kubeconfig, "explain", "cluster.spec.nodePools")
+    assert "Machines of one kind that run workloads." in told
+    assert "-required-" in told
+
+
+def test_kubectl_shows_columns(kubeconfig: Path, tmp_path: Path) -> None:
+    assert applied(kubeconfig, tmp_path, cluster({}, "shown")) == ""
+    head, *_ = kubectl(kubeconfig, "get", "giantnetes", "--output", "wide").splitlines()
+    shown = [column.name.upper() for column in CLUSTER.columns]
+    assert head.split() == " ".join(["NAME", *shown]).split()
+    assert "CERTIFICATES UNTIL" not in kubectl(kubeconfig, "get", "gcl")
