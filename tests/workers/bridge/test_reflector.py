@@ -1,0 +1,116 @@
+"""Knowing resources while the API goes away, falls silent, forgets, and is a page too long."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from kubernetes.aio.client.exceptions import ApiException
+
+from tests.support.resources import cluster_document
+from tests.workers.bridge.conftest import Line
+from workers.bridge.kit import kube as module
+from workers.bridge.kit.kube import Kube
+from workers.bridge.kit.reflector import Key, Reflector
+
+PATH = "/apis/giantnetes.io/v1alpha1/namespaces/default/clusters"
+
+
+@pytest.fixture(autouse=True)
+async def empty(kube: Kube) -> AsyncIterator[None]:
+    """Leave nothing to the next test."""
+    yield
+    await kube.send("DELETE", PATH)
+
+
+async def create(kube: Kube, name: str, **annotations: str) -> None:
+    document = cluster_document(name)
+    document["metadata"] |= {"namespace": "default", "annotations": annotations}
+    await kube.send("POST", PATH, document)
+
+
+@contextlib.asynccontextmanager
+async def reflecting(
+    kube: Kube, changed: Callable[[Key], object] = str, **options: Any
+) -> AsyncIterator[Reflector]:
+    reflector = Reflector(kube, PATH, changed, **options)
+    task = asyncio.create_task(reflector.run())
+    try:
+        yield reflector
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until_known(reflector: Reflector, *names: str, seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while not reflector.listed.is_set() or {name for _, name in reflector.objects} != set(names):
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_there_and_what_comes_and_goes_is_known_and_told(kube: Kube) -> None:
+    await create(kube, "first")
+    told: list[Key] = []
+    async with reflecting(kube, told.append) as reflector:
+        await until_known(reflector, "first")
+        await create(kube, "second")
+        await until_known(reflector, "first", "second")
+        await kube.send("DELETE", f"{PATH}/first")
+        await until_known(reflector, "second")
+    assert told == [("default", name) for name in ("first", "second", "first")]
+
+
+async def test_a_collection_of_many_pages(kube: Kube, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE", 3)
+    names = [f"c{number}" for number in range(10)]
+    for name in names:
+        await create(kube, name)
+    async with reflecting(kube) as reflector:
+        await until_known(reflector, *names)
+
+
+async def test_a_resource_of_a_megabyte(kube: Kube) -> None:
+    async with reflecting(kube) as reflector:
+        await until_known(reflector)
+        await create(kube, "large", text="ü" * 120_000)
+        await until_known(reflector, "large")
+
+
+async def test_what_happens_while_the_api_is_away_is_known_afterwards(
+    kube: Kube, distant: Kube, line: Line
+) -> None:
+    await create(kube, "stays")
+    await create(kube, "goes")
+    async with reflecting(distant) as reflector:
+        await until_known(reflector, "stays", "goes")
+        await line.cut()
+        await kube.send("DELETE", f"{PATH}/goes")
+        await create(kube, "comes")
+        await asyncio.sleep(2)
+        assert distant.requests < 12
+        await line.open()
+        await until_known(reflector, "stays", "comes")
+
+
+async def test_a_watch_that_is_open_and_silent_is_given_up(kube: Kube, distant: Kube, line: Line) -> None:
+    async with reflecting(distant, silence=1.0) as reflector:
+        await until_known(reflector)
+        line.silent = True
+        await create(kube, "unheard")
+        await asyncio.sleep(1.2)
+        line.silent = False
+        await until_known(reflector, "unheard")
+
+
+async def test_a_version_that_is_too_old_leads_to_a_new_list(kube: Kube) -> None:
+    """The API has forgotten what happened since, and answers 410 Gone."""
+    await create(kube, "missed")
+    with pytest.raises(ApiException) as gone:
+        await anext(kube.watch(PATH, "1", 10, 10))
+    assert gone.value.status == 410
+    async with reflecting(kube) as reflector:
+        reflector._version = "1"
+        await until_known(reflector, "missed")
+        assert int(reflector._version) > 1
