@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from api.model import DNS_LABEL, ApiModel, DnsLabel, LabelKey, LabelValue
+from api.model import DNS_LABEL, RESERVED_PREFIXES, ApiModel, DnsLabel, LabelKey, LabelValue
 from api.network import NetworkSpec
 from api.schema import keyed_by, validations
 
@@ -102,7 +102,7 @@ class OidcSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=validations(
             (
-                "[self.usernamePrefix, self.groupsPrefix].all(prefix, ['system:', 'giantnetes:'].all(reserved, "
+                f"[self.usernamePrefix, self.groupsPrefix].all(prefix, {list(RESERVED_PREFIXES)}.all(reserved, "
                 "!reserved.startsWith(prefix) && !prefix.startsWith(reserved)))",
                 "prefixes must not let the issuer give names that begin with system: or giantnetes:",
             )

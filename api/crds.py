@@ -5,15 +5,14 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from api.cluster import ClusterSpec
+from api.cluster import API_VERSION, ClusterSpec
 from api.model import DNS_LABEL
 from api.release import Release
 from api.resource import ClusterResourceStatus
 from api.rules import schema_rules
 from api.schema import VALIDATIONS, Json, structural, validations
 
-GROUP: Final = "giantnetes.io"
-VERSION: Final = "v1alpha1"
+GROUP, VERSION = API_VERSION.split("/")
 
 
 @dataclass(frozen=True)

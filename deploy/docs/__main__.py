@@ -3,16 +3,7 @@
 import sys
 
 from deploy.docs import pages
-
-
-def main() -> int:
-    """Write all pages, and say which; returns the exit status."""
-    for path, content in pages().items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content)
-        sys.stdout.write(f"wrote {path}\n")
-    return 0
-
+from deploy.generated import write
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(pages()))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.workers.bridge.conftest import Line
+from tests.workers.bridge.conftest import Line, running
 from tests.workers.bridge.test_reflector import PATH, create, empty
 from workers.bridge.kit import controller as module
 from workers.bridge.kit import queue
@@ -21,13 +21,8 @@ __all__ = ["empty"]
 @contextlib.asynccontextmanager
 async def controlling(kube: Kube, reconcile: Reconcile) -> AsyncIterator[Controller]:
     controller = Controller(kube, PATH, reconcile)
-    task = asyncio.create_task(controller.run())
-    try:
+    async with running(controller.run()):
         yield controller
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def until(seen: "Counter[str]", **counts: int) -> None:

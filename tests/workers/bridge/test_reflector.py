@@ -9,7 +9,7 @@ import pytest
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.resources import cluster_document
-from tests.workers.bridge.conftest import Line
+from tests.workers.bridge.conftest import Line, running
 from workers.bridge.kit import kube as module
 from workers.bridge.kit.kube import Kube
 from workers.bridge.kit.reflector import Key, Reflector
@@ -35,13 +35,8 @@ async def reflecting(
     kube: Kube, changed: Callable[[Key], object] = str, **options: Any
 ) -> AsyncIterator[Reflector]:
     reflector = Reflector(kube, PATH, changed, **options)
-    task = asyncio.create_task(reflector.run())
-    try:
+    async with running(reflector.run()):
         yield reflector
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def until_known(reflector: Reflector, *names: str, seconds: float = 40) -> None:
@@ -71,7 +66,7 @@ async def test_a_collection_of_many_pages(kube: Kube, monkeypatch: pytest.Monkey
         await until_known(reflector, *names)
 
 
-async def test_a_resource_of_a_megabyte(kube: Kube) -> None:
+async def test_a_resource_with_as_much_in_annotations_as_the_api_takes(kube: Kube) -> None:
     async with reflecting(kube) as reflector:
         await until_known(reflector)
         await create(kube, "large", text="ü" * 120_000)

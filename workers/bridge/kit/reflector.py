@@ -37,7 +37,6 @@ class Reflector:
         self._failures = 0
         self.objects: dict[Key, Json] = {}
         self.listed = asyncio.Event()
-        self.heard = 0.0
 
     async def run(self) -> None:
         """Keep ``objects`` true until cancelled. What goes wrong is tried again, ever more rarely."""
@@ -61,13 +60,11 @@ class Reflector:
             if before.get(key) != self.objects.get(key):
                 self._changed(key)
         self._version = version
-        self._hear()
         self.listed.set()
 
     async def _watch(self) -> None:
         seconds = int(WATCH_S * random.uniform(1, 1.25))  # noqa: S311 - spreading, no secret
         async for event in self._kube.watch(self._path, self._version, seconds, self._silence):
-            self._hear()
             self._failures = 0
             changed = event["object"]
             self._version = changed["metadata"]["resourceVersion"]
@@ -79,9 +76,6 @@ class Reflector:
             else:
                 self.objects[key] = changed
             self._changed(key)
-
-    def _hear(self) -> None:
-        self.heard = asyncio.get_running_loop().time()
 
 
 def _key(item: Json) -> Key:
