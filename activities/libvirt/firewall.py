@@ -14,21 +14,14 @@ BRIDGES = "g8s*"
 TABLE = "giantnetes"
 
 
-def ensure_firewall(management: Sequence[str], peers: Sequence[str] = ()) -> None:
-    """Forbid machines the hypervisors' own services and the networks ``management`` (CIDRs).
+def rules(management: Sequence[str], peers: Sequence[str] = ()) -> str:
+    """Return the table, as nft reads it, that forbids machines the hypervisors' own services and ``management``.
 
-    ``peers`` are the underlay addresses (IPv4) of all other hypervisors. Only they may send VXLAN packets, which
-    would otherwise reach machines from wherever this hypervisor is reached. Machines may send peers nothing: it
-    would arrive with this hypervisor's address (NAT), and a VXLAN packet so made in any cluster's network.
-    Without peers nothing is said of VXLAN.
-    One table in one transaction, so that it is whole or as before, however often this is called.
-    Raises PROVIDER_UNAVAILABLE when the kernel or ``nft`` refuses.
+    ``management`` are networks (CIDRs). ``peers`` are the underlay addresses (IPv4) of all other hypervisors. Only
+    they may send VXLAN packets, which would otherwise reach machines from wherever this hypervisor is reached.
+    Machines may send peers nothing: it would arrive with this hypervisor's address (NAT), and a VXLAN packet so
+    made in any cluster's network. Without peers nothing is said of VXLAN.
     """
-    run("nft", "--file", "-", text=rules(management, peers))
-
-
-def rules(management: Sequence[str], peers: Sequence[str]) -> str:
-    """Return the table as nft reads it."""
     networks = f'iifname "{BRIDGES}" ip daddr {{ {", ".join(management)} }} drop' if management else ""
     others = f"{{ {', '.join(peers)} }}"
     strangers = f"udp dport {PORT} ip saddr != {others} drop" if peers else ""
@@ -51,3 +44,11 @@ table inet {TABLE} {{
     }}
 }}
 """
+
+
+def load_firewall(table: str) -> None:
+    """Have the kernel take ``rules`` instead of those before, in one transaction: all of them, or none.
+
+    Raises ``StepError`` with PROVIDER_UNAVAILABLE when the kernel or ``nft`` refuses.
+    """
+    run("nft", "--file", "-", text=table)

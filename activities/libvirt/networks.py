@@ -12,7 +12,7 @@ import structlog
 from filelock import FileLock
 from libvirt import libvirtError
 
-from activities.libvirt.firewall import ensure_firewall, rules
+from activities.libvirt.firewall import load_firewall, rules
 from activities.libvirt.hypervisor import Hypervisor
 from activities.libvirt.overlay import Overlay, ensure_overlay, overlays, remove_overlay
 from activities.libvirt.places import Places
@@ -98,8 +98,9 @@ class Networks:
     def _ensure_firewall(self) -> None:
         """Have the firewall, now and, by what is written down, before the first machine after a reboot."""
         peers = sorted({peer for document in self._documents() for peer in document.peers})
-        write_file(self._places.firewall, rules(self._management, peers).encode())
-        ensure_firewall(self._management, peers)
+        table = rules(self._management, peers)
+        load_firewall(table)  # first: libvirt's daemon doesn't start after a file that nft refuses
+        write_file(self._places.firewall, table.encode())
 
     def _documents(self) -> Iterator[ClusterNetwork]:
         for path in sorted(self._places.networks.glob("*.json")):

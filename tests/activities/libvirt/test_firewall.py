@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from activities.libvirt.commands import run
-from activities.libvirt.firewall import ensure_firewall, rules
+from activities.libvirt.firewall import load_firewall, rules
 from api.errors import ErrorCode
 from contracts.errors import StepError
 from tests.activities.libvirt.sites import Host, inside, passes, set_ipv4, site, with_namespaces
@@ -18,7 +18,7 @@ def hosts() -> Iterator[list[Host]]:
 
 
 def guard(host: Host, *peers: Host) -> None:
-    inside(host.space, lambda: ensure_firewall(["198.51.100.0/24"], [peer.address for peer in peers]))
+    inside(host.space, lambda: load_firewall(rules(["198.51.100.0/24"], [peer.address for peer in peers])))
 
 
 def test_machines_never_send_vxlan_whether_there_are_peers_or_not() -> None:
@@ -58,5 +58,5 @@ def test_machines_do_not_pass_for_their_hypervisor(hosts: list[Host]) -> None:
 @with_namespaces
 def test_what_nft_refuses_is_told(hosts: list[Host]) -> None:
     with pytest.raises(StepError, match=r"(?s)nft --file -` is refused: .*nonsense") as raised:
-        inside(hosts[0].space, lambda: ensure_firewall(["nonsense/99"]))
+        inside(hosts[0].space, lambda: load_firewall(rules(["nonsense/99"])))
     assert raised.value.code is ErrorCode.PROVIDER_UNAVAILABLE
