@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     CONFIGURATION_BROKEN = "ConfigurationBroken"
     NAME_CONFLICT = "NameConflict"
     CLUSTER_COMPLETE = "ClusterComplete"
+    MANAGED_BY_RESOURCE = "ManagedByResource"
     BINARIES_MISSING = "BinariesMissing"
     CAPACITY = "Capacity"
     DISK_FULL = "DiskFull"
@@ -25,6 +26,8 @@ class ErrorCode(StrEnum):
     MACHINE_FAILED = "MachineFailed"
     MACHINE_NOT_READY = "MachineNotReady"
     VOLUME_LOST = "VolumeLost"
+    HOST_API_UNAVAILABLE = "HostApiUnavailable"
+    HOST_API_DENIED = "HostApiDenied"
     API_NOT_READY = "ApiNotReady"
     API_DENIED = "ApiDenied"
     NODES_NOT_READY = "NodesNotReady"
@@ -65,6 +68,7 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ErrorCode.CLUSTER_COMPLETE: ErrorInfo(
         "configuration", "`retry` goes on adopting the cluster, `delete` deletes it", retryable=False
     ),
+    ErrorCode.MANAGED_BY_RESOURCE: ErrorInfo("configuration", "change the resource with kubectl", retryable=False),
     ErrorCode.BINARIES_MISSING: ErrorInfo(
         "operator",
         "run `just binaries RELEASE` on the machine of the worker, or `just node-image RELEASE` on the hypervisor",
@@ -101,6 +105,12 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
         "operator",
         "put the named volume back, or delete the cluster: only a backup of etcd brings its data back",
         retryable=False,
+    ),
+    ErrorCode.HOST_API_UNAVAILABLE: ErrorInfo(
+        "operator", "look at the host cluster's API server; reports go on by themselves", retryable=True
+    ),
+    ErrorCode.HOST_API_DENIED: ErrorInfo(
+        "operator", "compare the worker's rights in the host cluster with deploy/host", retryable=True
     ),
     ErrorCode.API_NOT_READY: ErrorInfo(
         "ours", "read the API server's log: g8s logs NAME MACHINE kube-apiserver", retryable=True

@@ -8,6 +8,9 @@ from pydantic import Field, StringConstraints
 from api.schema import keyed_by
 from api.status import ErrorStatus, Phase, StatusModel
 
+FINALIZER = "cluster.giantnetes.io"
+"""Keeps a ``Cluster`` until nothing of its cluster is left."""
+
 Short = Annotated[str, StringConstraints(max_length=1024)]
 
 

@@ -79,6 +79,7 @@ class OperationRecord(StatusModel):
     finished_at: datetime
     outcome: Literal["Succeeded", "Failed", "Cancelled"]
     message: str = ""
+    requested_by: str = ""
 
 
 class ClusterStatus(StatusModel):

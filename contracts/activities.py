@@ -46,6 +46,10 @@ AWAIT_NODES = "AwaitNodes"
 VERIFY_CLUSTER = "VerifyCluster"
 DRAIN_NODE = "DrainNode"
 UNCORDON_NODE = "UncordonNode"
+PROBE_API = "ProbeApi"
+
+REPORT_STATUS = "ReportStatus"
+RELEASE_RESOURCE = "ReleaseResource"
 
 
 def activity_id(step: str, activity: str, subject: str, attempt: int) -> str:

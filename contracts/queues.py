@@ -3,7 +3,10 @@
 from contracts.context import ClusterContext
 
 CLUSTERS = "clusters"
-"""Workflows. Everything else hangs on a site, so that a customer's own data centre can be one."""
+"""Workflows. All other queues but the next hang on a site, so that a customer's own data centre can be one."""
+
+HOST = "host"
+"""Activities that speak to the host cluster, which has the resources."""
 
 
 def planning(site: str) -> str:
@@ -35,3 +38,8 @@ def machine(cluster: ClusterContext, name: str) -> str:
 def kubernetes(site: str, provider_name: str) -> str:
     """Return the queue of activities that speak to guest APIs; simulated machines serve none, so theirs is."""
     return provider(site, provider_name) if provider_name == "simulated" else f"{site}.kubernetes"
+
+
+def probes(site: str, provider_name: str) -> str:
+    """Return the queue of activities that look at guest APIs for as long as their clusters live."""
+    return f"{kubernetes(site, provider_name)}.probes"

@@ -14,6 +14,7 @@ from contracts.context import ClusterContext
 from contracts.model import WireModel
 from contracts.plan import Plan
 from contracts.repair import Unwell
+from contracts.reporting import ApiHealth
 
 CLUSTER = "Cluster"
 CREATE_CLUSTER = "CreateCluster"
@@ -71,17 +72,31 @@ class Carried(WireModel):
     lost: list[str] = Field(default_factory=list)
     unwell: list[Unwell] = Field(default_factory=list)
     next_look: datetime | None = None
+    resource_uid: str = ""
+    health: ApiHealth | None = None
+    sequence: int = 0
+
+
+Asker = Annotated[str, StringConstraints(max_length=256)]
+"""A user of the host cluster; empty for people who speak to Temporal."""
 
 
 class ClusterInput(Cluster):
-    """Input of ``Cluster``: the resource as a user writes it. ``carried`` is set by the workflow alone."""
+    """Input of ``Cluster``: the resource as a user writes it. ``carried`` is set by the workflow alone.
 
+    ``resource`` says that a resource of this name and uid is there, and ``requested_by`` who made it: the bridge
+    sets them.
+    """
+
+    resource: bool = False
+    requested_by: Asker = ""
     carried: Carried | None = None
 
 
 class ApplyRequest(ApiModel):
-    """Input of the update ``apply``: the newest desired state."""
+    """Input of the update ``apply``: the newest desired state. ``resource`` says that the bridge found it."""
 
+    resource: bool = False
     uid: str | None = None
     generation: Annotated[int, Field(ge=1)] | None = None
     spec: ClusterSpec
@@ -98,6 +113,7 @@ class Reason(ApiModel):
     """Input of the updates ``delete``, ``retry``, ``pause``, ``resume`` and ``cancel``: a word for the record."""
 
     reason: Annotated[str, StringConstraints(max_length=200)] = ""
+    requested_by: Asker = ""
 
 
 class ReplaceMachineRequest(Reason):

@@ -24,28 +24,25 @@ from contracts.workflows import (
     CLUSTER_PHASE,
     CLUSTER_PROVIDER,
     CLUSTER_RELEASE,
-    Accepted,
-    ApplyRequest,
     ClusterInput,
     MoveMachine,
     OperationInput,
     OperationResult,
-    Reason,
-    ReplaceMachineRequest,
     proposed_id,
     workflow_id,
 )
 from workflows import policies
-from workflows.access import Access
 from workflows.checklist import cluster_details
 from workflows.children import Child
 from workflows.deciding import Deciding, GivenUpError
 from workflows.entity import new_entity, refusal
 from workflows.failures import error_status, is_cancelled
+from workflows.reporting import Reporting
+from workflows.updates import Updates
 
 
 @workflow.defn(name=CLUSTER)
-class ClusterWorkflow(Access):
+class ClusterWorkflow(Updates):
     """One cluster, from its first wish to its end."""
 
     @workflow.init
@@ -59,6 +56,7 @@ class ClusterWorkflow(Access):
         uid = start.metadata.uid or str(workflow.uuid4())
         proposed = proposed_id(start.metadata.namespace, start.metadata.name, uid)
         self._entity = new_entity(start, proposed, workflow.now())
+        self._reporting = Reporting(self._entity)
         self._deciding = Deciding(self._entity, self._show, self._continue_as_new)
         self._child: Child | None = None
         self._start = start
@@ -178,6 +176,7 @@ class ClusterWorkflow(Access):
 
     async def _continue_as_new(self) -> None:
         """Begin a new history, with the state as it is when all handlers have answered."""
+        await self._reporting.stop()
         await workflow.wait_condition(workflow.all_handlers_finished)
         update = {"carried": self._entity.carried()}
         workflow.continue_as_new(self._start.model_copy(update=update))
@@ -188,9 +187,11 @@ class ClusterWorkflow(Access):
             plan = await self._deciding.plan()
         except GivenUpError:
             return
-        except ApplicationError:
+        except ApplicationError as error:
+            if self._entity.resource_uid:
+                self._entity.waiting_on = f"{error.type}: {error.message}"
             self._enter(Phase.FAILED)
-            if self._entity.recent:
+            if self._entity.recent or self._entity.resource_uid:
                 return
             # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
             raise
@@ -209,8 +210,11 @@ class ClusterWorkflow(Access):
     def _refuse_if_nothing_was_made(self) -> None:
         """Fail the run when not even the claim was granted: there is nothing to retry or to delete.
 
-        A name whose deletion was begun and forgotten has something to delete: the run waits for that.
+        A name whose deletion was begun and forgotten has something to delete: the run waits for that. One that
+        comes from a resource waits for the next generation of it.
         """
+        if self._entity.resource_uid:
+            return
         operation = self._entity.operation
         error = operation.last_error if operation else None
         if not operation or not error or error.code == ErrorCode.CLUSTER_DELETED:
@@ -219,6 +223,7 @@ class ClusterWorkflow(Access):
             raise refusal(ErrorCode(error.code), error.message)
 
     async def _delete(self) -> str:
+        self._reporting.stop_probing()
         self._enter(Phase.DELETING)
         while not await self._operate(await self._deciding.plan(deleting=True)):
             self._enter(Phase.FAILED)
@@ -228,6 +233,7 @@ class ClusterWorkflow(Access):
                 self._enter(Phase.DELETING)
         self._entity.endpoint = None
         self._enter(Phase.DELETED)
+        await self._reporting.let_go()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return "the cluster is deleted; nothing is left"
 
@@ -235,6 +241,8 @@ class ClusterWorkflow(Access):
         """Take back an unfinished create; False when it turned out to be the adoption of a living cluster."""
         self._enter(Phase.DELETING)
         undone = await self._operate(await self._deciding.plan(undoing=True))
+        if undone and self._entity.resource_uid and not self._entity.wishes.delete:
+            return self._hold_undone()
         self._enter(Phase.DELETED if undone else Phase.FAILED)
         if not undone:
             self._entity.wishes.cancel = False
@@ -244,12 +252,21 @@ class ClusterWorkflow(Access):
             raise asyncio.CancelledError
         return True
 
+    def _hold_undone(self) -> bool:
+        """Wait for what the resource says next: while it is there, ending would only have it created again."""
+        wishes = self._entity.wishes
+        wishes.cancel = wishes.cancelled_from_outside = False
+        self._entity.waiting_on = "the create was undone: `retry` creates it again"
+        self._enter(Phase.FAILED)
+        return False
+
     async def _operate(self, plan: Plan) -> OperationResult | None:
         """Run one operation as a child; None when it failed or was cancelled."""
         context = self._entity.context
         self._entity.waiting_on, self._entity.operation = "", None
         paused = self._entity.wishes.paused and workflow.patched("start-operations-paused")
         child = self._child = Child(plan.operation, OperationInput(context=context, plan=plan, paused=paused))
+        self._reporting.note_begun(plan.operation)
         result = None
         try:
             result = await child.run(self._entity)
@@ -258,6 +275,8 @@ class ClusterWorkflow(Access):
                 self._deciding.waits_on(error_status(error))
         self._child = None
         self._entity.end_operation(workflow.now())
+        if self._entity.operation:
+            self._reporting.note_ended(self._entity.operation)
         self._show()
         return result
 
@@ -281,6 +300,7 @@ class ClusterWorkflow(Access):
         changed = [update for update in attributes if known.get(update.key) != update.value]
         if changed:
             workflow.upsert_search_attributes(changed)
+        self._reporting.note()
 
     @workflow.signal
     def progress(self, operation: OperationStatus) -> None:
@@ -304,86 +324,3 @@ class ClusterWorkflow(Access):
     def status(self) -> ClusterStatus:
         """Return the status; needs a worker, as every query does."""
         return self._entity.status()
-
-    @workflow.update(description="Apply a desired state: {spec, generation, uid}.")
-    def apply(self, request: ApplyRequest) -> Accepted:
-        """Record the newest desired state. A generation that is not newer changes nothing."""
-        entity = self._entity
-        entity.generation = max(entity.generation, request.generation or entity.generation)
-        if entity.created:
-            entity.observed_generation = entity.generation
-        return Accepted(message="nothing to change", generation=entity.generation)
-
-    @apply.validator
-    def check_apply(self, request: ApplyRequest) -> None:
-        """Refuse what can't be done, naming the fields."""
-        self._entity.check_apply(request)
-
-    @workflow.update(description="Delete the cluster and everything of it: {reason}.")
-    def delete(self, request: Reason) -> Accepted:
-        """Record that the cluster is not wanted any more; an operation under way is stopped at a safe point."""
-        workflow.logger.info("delete asked for", extra={"reason": request.reason})
-        wishes = self._entity.wishes
-        if wishes.delete and self._entity.phase is Phase.FAILED and workflow.patched("delete-again-retries"):
-            wishes.retry = True
-        wishes.delete = True
-        return self._accepted("the cluster will be deleted")
-
-    @workflow.update(description="Try again now what failed or waits for its next attempt: {reason}.")
-    def retry(self, request: Reason) -> Accepted:
-        """Try again."""
-        del request
-        healthy = self._entity.created and self._child is None and self._entity.phase is Phase.RUNNING
-        self._entity.wishes.retry = True
-        return self._accepted("nothing has failed" if healthy else "it will be tried again")
-
-    @workflow.update(description="Put a new machine in an old one's place: {machine, reason}.")
-    def replace_machine(self, request: ReplaceMachineRequest) -> Accepted:
-        """Record which machine is to be replaced; one after another."""
-        workflow.logger.info("replacement asked for", extra={"machine": request.machine, "reason": request.reason})
-        if request.machine not in self._entity.wishes.replace:
-            self._entity.wishes.replace.append(request.machine)
-        return self._accepted(f"machine {request.machine} will be replaced")
-
-    @replace_machine.validator
-    def check_replace_machine(self, request: ReplaceMachineRequest) -> None:
-        """Refuse machines that the cluster doesn't have."""
-        self._entity.check_replace(request.machine)
-
-    @workflow.update(description="Start no further step until resume: {reason}.")
-    def pause(self, request: Reason) -> Accepted:
-        """Hold at the next safe point."""
-        del request
-        self._entity.wishes.paused = True
-        self._show()
-        return Accepted(message="no further step will start until resume", generation=self._entity.generation)
-
-    @workflow.update(description="Go on after pause: {reason}.")
-    def resume(self, request: Reason) -> Accepted:
-        """Go on."""
-        del request
-        message = "going on" if self._entity.wishes.paused else "it was not paused"
-        self._entity.wishes.paused = False
-        self._show()
-        return self._accepted(message)
-
-    @workflow.update(description="Stop the operation at a safe point; an unfinished create is undone: {reason}.")
-    def cancel(self, request: Reason) -> Accepted:
-        """Record the wish; a living cluster is never deleted by it."""
-        del request
-        self._entity.wishes.cancel = True
-        created = self._entity.created
-        return self._accepted("the operation will be stopped" if created else "the create will be undone")
-
-    def _accepted(self, message: str) -> Accepted:
-        paused = ", once it is resumed" if self._entity.wishes.paused else ""
-        return Accepted(message=message + paused, generation=self._entity.generation)
-
-    @cancel.validator
-    def check_cancel(self, request: Reason) -> None:
-        """Refuse when there is nothing to cancel, or no way back."""
-        del request
-        if self._entity.wishes.delete:
-            raise refusal(ErrorCode.CLUSTER_DELETED, "a delete can't be cancelled")
-        if self._entity.created and self._child is None:
-            raise refusal(ErrorCode.CLUSTER_COMPLETE, "no operation is under way; use delete to delete it")

@@ -6,11 +6,13 @@ from datetime import datetime
 from temporalio.exceptions import ApplicationError
 
 from api.changes import unsupported_changes
+from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.context import ClusterContext
 from contracts.machines import machine_names, slot_name
 from contracts.repair import Unwell
+from contracts.reporting import ApiHealth
 from contracts.workflows import ApplyRequest, Carried, ClusterInput
 
 RECENT_OPERATIONS = 10
@@ -28,6 +30,7 @@ class Wishes:
     replace: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     replacing: str = ""
+    asked_by: str = ""
 
     def forget_replacements(self) -> None:
         """Do none of those that wait."""
@@ -56,6 +59,9 @@ class Entity:
     created_at: datetime | None = None
     unwell: list[Unwell] = field(default_factory=list)
     next_look: datetime | None = None
+    resource_uid: str = ""
+    health: ApiHealth | None = None
+    sequence: int = 0
     wishes: Wishes = field(default_factory=Wishes)
 
     @property
@@ -71,9 +77,20 @@ class Entity:
             )
         if request.uid and self.uid and request.uid != self.uid:
             raise refusal(ErrorCode.NAME_CONFLICT, f"the name belongs to a cluster with uid {self.uid}")
+        if self.resource_uid and not request.resource:
+            resource = f"Cluster {self.context.namespace}/{self.context.name}"
+            raise refusal(ErrorCode.MANAGED_BY_RESOURCE, f"its spec comes from the resource {resource} alone")
+        if request.resource and self.wants_other(request.spec):
+            return
         fields = unsupported_changes(self.context.spec, request.spec)
         if fields:
             raise refusal(ErrorCode.INVALID_SPEC, f"can't be changed on a living cluster yet: {', '.join(fields)}")
+
+    def wants_other(self, spec: ClusterSpec) -> bool:
+        """Say whether a cluster that could not be created would be created otherwise by ``spec``."""
+        steps = self.operation.steps if self.operation else []
+        made = self.created or any(step.state is StepState.DONE for step in steps)
+        return self.phase is Phase.FAILED and not made and spec != self.context.spec
 
     def check_replace(self, machine: str) -> None:
         """Raise ``ApplicationError`` when a machine can't be replaced, saying why."""
@@ -104,7 +121,9 @@ class Entity:
             finished_at=operation.finished_at or now,
             outcome=operation.outcome or "Failed",
             message=message,
+            requested_by=self.wishes.asked_by,
         )
+        self.wishes.asked_by = ""
         self.recent = [*self.recent, ended][-RECENT_OPERATIONS:]
 
     def status(self) -> ClusterStatus:
@@ -150,6 +169,9 @@ class Entity:
             lost=self.wishes.lost,
             unwell=self.unwell,
             next_look=self.next_look,
+            resource_uid=self.resource_uid,
+            health=self.health,
+            sequence=self.sequence,
         )
 
 
@@ -161,7 +183,9 @@ def new_entity(start: ClusterInput, proposed_id: str, now: datetime) -> Entity:
         generation=meta.generation,
         uid=meta.uid,
         created_at=now,
+        resource_uid=(meta.uid or "") if start.resource else "",
     )
+    entity.wishes.asked_by = start.requested_by
     if start.carried:
         _restore(entity, start.carried)
     return entity
@@ -197,3 +221,7 @@ def _restore(entity: Entity, carried: Carried) -> None:
     )
     entity.unwell = list(carried.unwell)
     entity.next_look = carried.next_look
+    entity.resource_uid = carried.resource_uid
+    entity.uid = carried.resource_uid or entity.uid
+    entity.health = carried.health
+    entity.sequence = carried.sequence

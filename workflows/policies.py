@@ -22,6 +22,18 @@ LOOK_AGAIN = timedelta(seconds=30)
 LOOK_QUEUE_TIMEOUT = timedelta(seconds=30)
 """A look that nobody takes is given up soon: messages to the cluster wait for its end."""
 
+REPORT_INTERVAL = timedelta(seconds=1)
+"""How far apart the reports to a cluster's resource are, at least."""
+
+KEPT_EVENTS = 20
+"""Events that wait for the host cluster while it is away; the oldest are forgotten."""
+
+PROBE_TIMEOUT = timedelta(hours=24)
+"""A probe of an API that doesn't change is begun anew that often, without a word in the history."""
+
+PROBE_HEARTBEAT_TIMEOUT = timedelta(seconds=75)
+"""Two looks and some: a probe whose worker is gone is taken over by another one."""
+
 LOST_REQUEST = timedelta(seconds=1)
 """Longest time after which a request whose sender died can still take effect, between processes of one host."""
 

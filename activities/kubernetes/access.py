@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from activities.kubernetes.client import CONNECTIONS, GuestClient, Json
+from activities.kubernetes.client import CONNECTIONS, Json, KubernetesClient
 from activities.kubernetes.waiting import patience, poll
 from activities.parallel import gather
 from api.errors import ErrorCode
@@ -16,7 +16,7 @@ _RBAC = "rbac.authorization.k8s.io"
 _PATH = f"/apis/{_RBAC}/v1/clusterrolebindings/"
 
 
-def bind_groups(super_admin: GuestClient) -> None:
+def bind_groups(super_admin: KubernetesClient) -> None:
     """Bind each group of ``BINDINGS`` to its role. Only system:masters may, while nothing is bound."""
     bindings = [(_PATH + group, _binding(group, role)) for group, role in BINDINGS.items()]
     gather([partial(super_admin.apply, *binding) for binding in bindings], CONNECTIONS)
@@ -32,7 +32,7 @@ def _binding(group: str, role: str) -> Json:
     }
 
 
-def await_allowed(admins: list[GuestClient]) -> None:
+def await_allowed(admins: list[KubernetesClient]) -> None:
     """Return when each API server lets an administrator in: each learns of bindings by a watch of its own.
 
     Raises API_DENIED when one still refuses in the end.

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from activities.kubernetes.client import CONNECTIONS, GuestClient, Json
+from activities.kubernetes.client import CONNECTIONS, Json, KubernetesClient
 from activities.kubernetes.manifests import path_of, release_of, render
 from activities.kubernetes.waiting import poll
 from activities.parallel import gather
@@ -22,7 +22,7 @@ SERVED_SECONDS = 15.0
 """How long the API may take from a definition to answers about its resources."""
 
 
-def apply_addons(client: GuestClient, cluster: ClusterContext) -> int:
+def apply_addons(client: KubernetesClient, cluster: ClusterContext) -> int:
     """Apply all manifests; return how many. Those that others need come first, the rest side by side."""
     manifests = addons(cluster)
     others = {manifest["kind"] for manifest in manifests}.difference(*_STAGES, _CUSTOM)
@@ -35,7 +35,7 @@ def apply_addons(client: GuestClient, cluster: ClusterContext) -> int:
     return len(manifests)
 
 
-def _await_served(client: GuestClient, collection: str) -> None:
+def _await_served(client: KubernetesClient, collection: str) -> None:
     """Wait until the API knows the kind of a collection, which is some time after it was defined."""
     if poll(lambda: client.ask("GET", f"{collection}?limit=1").status != 404 or None, SERVED_SECONDS) is None:
         text = f"{client.url}{collection} is not served {SERVED_SECONDS:.0f} s after it was defined"

@@ -6,8 +6,8 @@ the second asks for the whole API first. Paths and JSON as the API reference has
 
 import json
 import ssl
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from typing import Any, NamedTuple, Self
 
 from kubernetes.client import ApiClient, Configuration
@@ -41,15 +41,22 @@ class Answer(NamedTuple):
     body: str
 
 
-class GuestClient:
+class KubernetesClient:
     """One API server at ``url``, as the identity of a TLS context, over kept connections.
 
-    Every method raises ``StepError``: API_NOT_READY without a usable answer, API_DENIED when refused,
-    INTERNAL for requests that the API calls wrong.
+    Every method raises ``StepError``. ``errors`` says which: for guest clusters API_NOT_READY without a usable
+    answer, API_DENIED when refused, INTERNAL for requests that the API calls wrong.
     """
 
-    def __init__(self, url: str, tls: ssl.SSLContext, token: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        tls: ssl.SSLContext,
+        token: str = "",
+        errors: Callable[[str], AbstractContextManager[None]] = guest_errors,
+    ) -> None:
         self.url = url
+        self._errors = errors
         configuration = Configuration(host=url, retries=False, connection_pool_maxsize=CONNECTIONS)
         configuration.proxy = None
         header = ("Authorization", f"Bearer {token}") if token else ()
@@ -65,10 +72,10 @@ class GuestClient:
         """Close the connections."""
         self._api.close()
 
-    def ask(self, method: str, path: str, body: Any = None) -> Answer:
+    def ask(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> Answer:
         """Send a request and return its answer, errors of the API included."""
-        with guest_errors(f"{method} {self.url}{path}"):
-            response = self._send(method, path, body)
+        with self._errors(f"{method} {self.url}{path}"):
+            response = self._send(method, path, body, content_type)
             return Answer(response.status, response.read().decode())
 
     def get(self, path: str) -> Json:
@@ -90,7 +97,7 @@ class GuestClient:
     def watch(self, path: str, version: str) -> Iterator[Json]:
         """Yield the events of a collection since a resource version, for one second."""
         query = f"{path}?watch=true&timeoutSeconds=1&allowWatchBookmarks=true&resourceVersion={version}"
-        with guest_errors(f"WATCH {self.url}{path}"):
+        with self._errors(f"WATCH {self.url}{path}"):
             response = self._send("GET", query)
             if response.status != 200:
                 response.read()
@@ -103,7 +110,7 @@ class GuestClient:
         self, method: str, path: str, body: Any = None, content_type: str = JSON, tolerated: tuple[int, ...] = ()
     ) -> Json:
         """Send a request and return the object that answers it, an empty one for tolerated status codes."""
-        with guest_errors(f"{method} {self.url}{path.partition('?')[0]}"):
+        with self._errors(f"{method} {self.url}{path.partition('?')[0]}"):
             response = self._send(method, path, body, content_type)
             data = response.read()
             if response.status in tolerated:
@@ -119,7 +126,7 @@ class GuestClient:
         return self._api.call_api(method, self.url + path, headers, body, _request_timeout=timeouts)
 
 
-def follow(client: GuestClient, path: str) -> Iterator[dict[str, Json]]:
+def follow(client: KubernetesClient, path: str) -> Iterator[dict[str, Json]]:
     """Yield a collection's objects by name: at once, after each change, and at least every second.
 
     It never ends by itself; the caller looks at the clock, and may put newer objects in.
@@ -139,7 +146,7 @@ def follow(client: GuestClient, path: str) -> Iterator[dict[str, Json]]:
                 yield objects
 
 
-def _list(client: GuestClient, path: str) -> tuple[str, dict[str, Json]]:
+def _list(client: KubernetesClient, path: str) -> tuple[str, dict[str, Json]]:
     answer = client.get(path)
     objects = {item["metadata"]["name"]: item for item in answer["items"]}
     return answer["metadata"]["resourceVersion"], objects

@@ -4,7 +4,7 @@ Pods of DaemonSets and mirror pods stay: they belong to the node. Pods that nobo
 are not made again: a machine is replaced, not kept.
 """
 
-from activities.kubernetes.client import MERGE_PATCH, GuestClient, Json
+from activities.kubernetes.client import MERGE_PATCH, Json, KubernetesClient
 from activities.kubernetes.nodes import NODES, is_ready
 from activities.kubernetes.waiting import poll
 from api.errors import ErrorCode
@@ -18,12 +18,12 @@ AGAIN_SECONDS = 1.0
 _DONE = {"Succeeded", "Failed"}
 
 
-def cordon(client: GuestClient, name: str, *, cordoned: bool) -> Json | None:
+def cordon(client: KubernetesClient, name: str, *, cordoned: bool) -> Json | None:
     """Keep new pods off a node, or let them onto it again; return the node, None when there is none."""
     return client.change(f"{NODES}/{name}", {"spec": {"unschedulable": cordoned or None}}, MERGE_PATCH)
 
 
-def drain(client: GuestClient, name: str, seconds: float = PATIENCE_SECONDS) -> str:
+def drain(client: KubernetesClient, name: str, seconds: float = PATIENCE_SECONDS) -> str:
     """Cordon a node and evict its pods; return what became of them, in a few words.
 
     A node that is not Ready moves nothing: its kubelet would have to end the pods. Raises NODE_NOT_DRAINED with
@@ -48,7 +48,7 @@ def movable(pods: list[Json]) -> list[Json]:
     return [pod for pod in pods if not _stays(pod) and pod["status"].get("phase") not in _DONE]
 
 
-def _evict(client: GuestClient, name: str) -> bool:
+def _evict(client: KubernetesClient, name: str) -> bool:
     """Ask for the eviction of what is there; return whether nothing is."""
     pods = movable(_pods(client, name))
     for pod in pods:
@@ -57,7 +57,7 @@ def _evict(client: GuestClient, name: str) -> bool:
     return not pods
 
 
-def _evict_pod(client: GuestClient, pod: Json) -> None:
+def _evict_pod(client: KubernetesClient, pod: Json) -> None:
     """Ask once. Whatever the answer is, a budget's refusal or a webhook's, the pod that stays is what counts."""
     meta = pod["metadata"]
     path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/eviction"
@@ -70,7 +70,7 @@ def _evict_pod(client: GuestClient, pod: Json) -> None:
     client.ask("POST", path, body)
 
 
-def _pods(client: GuestClient, name: str) -> list[Json]:
+def _pods(client: KubernetesClient, name: str) -> list[Json]:
     pods: list[Json] = client.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{name}")["items"]
     return pods
 

@@ -19,6 +19,12 @@ _ALLOCATED = re.compile(r"spec\.clusterIPs?(\[\d+\])?|spec\.ports\[\d+\]\.nodePo
 """Fields of a Service that the API server allots: ours are right, so one that is refused is taken."""
 
 
+_HOST_CODES = {
+    ErrorCode.API_NOT_READY: ErrorCode.HOST_API_UNAVAILABLE,
+    ErrorCode.API_DENIED: ErrorCode.HOST_API_DENIED,
+}
+
+
 @contextmanager
 def guest_errors(doing: str) -> Iterator[None]:
     """Turn errors of the Kubernetes client, urllib3, ssl and json into ``StepError``.
@@ -32,6 +38,17 @@ def guest_errors(doing: str) -> Iterator[None]:
         raise _translate(error, doing) from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise StepError(ErrorCode.API_NOT_READY, f"{doing}: the answer was cut short or is no JSON") from None
+
+
+@contextmanager
+def host_errors(doing: str) -> Iterator[None]:
+    """Do the same for requests to the host cluster, whose troubles are other people's."""
+    try:
+        with guest_errors(doing):
+            yield
+    except StepError as error:
+        code = _HOST_CODES.get(error.code, error.code)
+        raise StepError(code, error.message.replace("the cluster's CA", "the host cluster's CA")) from None
 
 
 def _translate(error: Exception, doing: str) -> StepError:

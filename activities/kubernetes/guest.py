@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities.kubernetes.access import BINDINGS, await_allowed, bind_groups
 from activities.kubernetes.addons import apply_addons
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from activities.kubernetes.drain import cordon, drain
 from activities.kubernetes.etcd import read_raw
 from activities.kubernetes.identity import LIFETIME_SECONDS, ClientIdentity, Identities, mutual_tls, server_tls
@@ -79,10 +79,10 @@ class GuestActivities:
         identity = self._identity(cluster, "admin")
         trust = server_tls(identity.ca_pem)
         with ExitStack() as stack:
-            admin = stack.enter_context(GuestClient(cluster.endpoint, mutual_tls(identity)))
+            admin = stack.enter_context(KubernetesClient(cluster.endpoint, mutual_tls(identity)))
 
-            def connect(token: str) -> list[GuestClient]:
-                return [stack.enter_context(GuestClient(url, trust, token)) for url in _urls(request)]
+            def connect(token: str) -> list[KubernetesClient]:
+                return [stack.enter_context(KubernetesClient(url, trust, token)) for url in _urls(request)]
 
             verification = Verification(cluster, admin, connect, partial(read_raw, _addresses(request), etcd))
             return GuestReport(message=verification.run())
@@ -105,15 +105,15 @@ class GuestActivities:
     def _identity(self, cluster: ClusterContext, name: str) -> ClientIdentity:
         return self._identities.client_certificate(cluster, name, LIFETIME_SECONDS)
 
-    def _endpoint(self, cluster: ClusterContext, name: str) -> GuestClient:
-        return GuestClient(cluster.endpoint, mutual_tls(self._identity(cluster, name)))
+    def _endpoint(self, cluster: ClusterContext, name: str) -> KubernetesClient:
+        return KubernetesClient(cluster.endpoint, mutual_tls(self._identity(cluster, name)))
 
     @contextmanager
-    def _servers(self, request: GuestRequest) -> Iterator[list[GuestClient]]:
+    def _servers(self, request: GuestRequest) -> Iterator[list[KubernetesClient]]:
         """Give a client as ``admin`` for the endpoint and for each control plane machine."""
         tls = mutual_tls(self._identity(request.cluster, "admin"))
         with ExitStack() as stack:
-            yield [stack.enter_context(GuestClient(url, tls)) for url in _urls(request)]
+            yield [stack.enter_context(KubernetesClient(url, tls)) for url in _urls(request)]
 
 
 def _addresses(request: GuestRequest) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from activities.kubernetes.client import CONNECTIONS, JSON_PATCH, MERGE_PATCH, GuestClient, Json, follow
+from activities.kubernetes.client import CONNECTIONS, JSON_PATCH, MERGE_PATCH, Json, KubernetesClient, follow
 from activities.kubernetes.waiting import patience
 from activities.parallel import gather
 from api.errors import ErrorCode
@@ -25,7 +25,7 @@ POOL_LABEL = "giantnetes.io/pool"
 
 
 def await_nodes(
-    client: GuestClient, cluster: ClusterContext, machines: list[MachinePlan], *, anew: bool = False
+    client: KubernetesClient, cluster: ClusterContext, machines: list[MachinePlan], *, anew: bool = False
 ) -> None:
     """Initialize the nodes of ``machines`` as they register; return when all are Ready.
 
@@ -53,7 +53,7 @@ def await_nodes(
             raise StepError(ErrorCode.NODES_NOT_READY, f"nodes not ready: {'; '.join(problems)}")
 
 
-def _heartbeat(client: GuestClient, name: str) -> str:
+def _heartbeat(client: KubernetesClient, name: str) -> str:
     """Return the version of a node's lease, empty when there is none."""
     answer = client.ask("GET", f"{LEASES}/{name}")
     if answer.status == 404:
@@ -69,7 +69,7 @@ def provider_id(cluster: ClusterContext, machine: MachinePlan) -> str:
 
 
 def _initializations(
-    client: GuestClient, cluster: ClusterContext, machines: list[MachinePlan], nodes: dict[str, Json]
+    client: KubernetesClient, cluster: ClusterContext, machines: list[MachinePlan], nodes: dict[str, Json]
 ) -> Iterator[partial[Json]]:
     """Yield a call for each registered node that waits for its address or for the taint to go."""
     for machine in machines:
@@ -78,7 +78,7 @@ def _initializations(
             yield partial(_initialize, client, cluster, machine, node)
 
 
-def _initialize(client: GuestClient, cluster: ClusterContext, machine: MachinePlan, node: Json) -> Json:
+def _initialize(client: KubernetesClient, cluster: ClusterContext, machine: MachinePlan, node: Json) -> Json:
     """Tell the node's address first: kubelets give it to pods of the host's network, which come at once.
 
     Returns the node as it is then; as it was, when it changed meanwhile and another event will follow.

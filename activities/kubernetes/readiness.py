@@ -2,7 +2,7 @@
 
 import re
 
-from activities.kubernetes.client import Answer, GuestClient
+from activities.kubernetes.client import Answer, KubernetesClient
 from activities.kubernetes.waiting import patience, poll
 from api.errors import ErrorCode
 from contracts.errors import StepError
@@ -11,7 +11,7 @@ _FAILING_CHECK = re.compile(r"^\[-\](\S+)", re.MULTILINE)
 """A failing check in an answer of /readyz (Kubernetes: API health endpoints)."""
 
 
-def await_ready(clients: list[GuestClient]) -> None:
+def await_ready(clients: list[KubernetesClient]) -> None:
     """Return when every API server says on /readyz that it is ready.
 
     Raises API_NOT_READY, naming failing checks or the last connection error of each server that is not, and
@@ -27,7 +27,7 @@ def await_ready(clients: list[GuestClient]) -> None:
         raise StepError(ErrorCode.API_NOT_READY, "; ".join(problems))
 
 
-def _problem(client: GuestClient) -> str:
+def _problem(client: KubernetesClient) -> str:
     """Return what keeps a server from being ready, empty when nothing does."""
     try:
         answer = client.ask("GET", "/readyz")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from activities.kubernetes.client import GuestClient, Json, follow
+from activities.kubernetes.client import Json, KubernetesClient, follow
 from activities.kubernetes.manifests import release_of, render
 from activities.kubernetes.waiting import patience, poll
 from api.cluster import NodePool
@@ -37,8 +37,8 @@ class Verification:
     """
 
     cluster: ClusterContext
-    admin: GuestClient
-    connect: Callable[[str], list[GuestClient]]
+    admin: KubernetesClient
+    connect: Callable[[str], list[KubernetesClient]]
     read_etcd: Callable[[str], bytes]
 
     def run(self) -> str:
@@ -137,13 +137,13 @@ def fail(message: str) -> NoReturn:
     raise StepError(ErrorCode.VERIFICATION_FAILED, message)
 
 
-def answers(client: GuestClient, path: str, deadline: float) -> bool:
+def answers(client: KubernetesClient, path: str, deadline: float) -> bool:
     """Say whether ``path`` can be read before the deadline."""
     found = poll(lambda: client.ask("GET", path).status == 200 or None, deadline - time.monotonic())
     return found is not None
 
 
-def read_logs(client: GuestClient, namespace: str, pods: dict[str, str], deadline: float) -> None:
+def read_logs(client: KubernetesClient, namespace: str, pods: dict[str, str], deadline: float) -> None:
     """See that the API server reaches kubelets, and is let in: by the log of a pod on each node.
 
     ``pods`` maps nodes to pods. Raises VERIFICATION_FAILED.

@@ -7,6 +7,7 @@ from typing import Any
 
 from temporalio import activity
 
+from activities.probing import Prober
 from activities.simulated import machines
 from activities.simulated.faults import perform
 from activities.simulated.provider import SimulatedProvider
@@ -21,9 +22,17 @@ from contracts.activities import (
     UNCORDON_NODE,
     VERIFY_CLUSTER,
 )
+from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.guest import GuestReport, GuestRequest
 from contracts.machines import MachinePlan, MachineState
+from contracts.reporting import ApiHealth
+from planning.create import CONTROL_PLANE, machine_groups
+
+
+def simulated_probes(provider: SimulatedProvider) -> list[Callable[..., Any]]:
+    """Return the activities for the queue of probes of simulated clusters."""
+    return [Prober(SimulatedGuest(provider.world).look).probe_api]
 
 
 def simulated_guest_activities(provider: SimulatedProvider) -> list[Callable[..., Any]]:
@@ -93,6 +102,22 @@ class SimulatedGuest:
         perform(self._world, UNCORDON_NODE, effect)
         return GuestReport(message="pods are let onto the nodes")
 
+    def look(self, cluster: ClusterContext) -> ApiHealth:
+        """See which machines are up and have what they need."""
+        groups = machine_groups(cluster.spec)
+        with self._world.transaction() as database:
+            up = {
+                group: [plan.name for plan in plans if _is_up(database, cluster.cluster_id, plan.name)]
+                for group, plans in groups.items()
+            }
+        serving = up.pop(CONTROL_PLANE)
+        return ApiHealth(
+            available=bool(serving),
+            message="the simulated API answers" if serving else "no control plane machine is up",
+            control_plane=serving,
+            nodes=sorted(name for names in up.values() for name in names) if serving else [],
+        )
+
     def _do(self, operation: str, request: GuestRequest, code: ErrorCode, objects: list[str]) -> GuestReport:
         cluster_id = request.cluster.cluster_id
         effect = partial(
@@ -100,6 +125,11 @@ class SimulatedGuest:
         )
         perform(self._world, operation, effect)
         return GuestReport(message=f"{operation} on {len(request.machines)} simulated machines")
+
+
+def _is_up(database: sqlite3.Connection, cluster_id: str, name: str) -> bool:
+    row = machines.find(database, cluster_id, name)
+    return row is not None and machines.state_of(row) is MachineState.UP and machines.is_installed(database, row)
 
 
 def _look_and_record(

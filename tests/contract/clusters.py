@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from activities.kubernetes.identity import mutual_tls
 from activities.machines import MachineActivities, Patience
 from api.cluster import ClusterSpec
@@ -80,12 +80,12 @@ class TestCluster:
         assert result.exit_status == 0, result.stderr
         return result
 
-    def api(self, slot: MachinePlan | None = None) -> GuestClient:
+    def api(self, slot: MachinePlan | None = None) -> KubernetesClient:
         """Return a super-administrator's client of the API, or of the API server of one slot."""
         identity = self.vault.client_certificate(self.context, "super-admin", 3600)
         port = self.spec.network.api_port
         url = f"https://{self.context.address(slot.host)}:{port}" if slot else self.context.endpoint
-        return GuestClient(url, mutual_tls(identity))
+        return KubernetesClient(url, mutual_tls(identity))
 
     def await_state(self, provider: Provider, machine: MachinePlan, state: MachineState) -> None:
         """Wait until the provider sees a machine in a state."""

@@ -29,7 +29,7 @@ from planning.delete import plan_delete
 from planning.quotas import Quota
 from tests.support.temporal import temporal_cli
 from workers.cli.main import app
-from workers.worker.interceptors import HEARTBEAT_SECONDS
+from workers.worker.interceptors import DEFAULT_TIMEOUT, HEARTBEATS
 from workers.worker.serving import HANDOVER, THREADS
 from workflows import policies
 from workflows.cluster import ClusterWorkflow
@@ -185,7 +185,12 @@ def test_activities_codes_and_phases_are_named() -> None:
 def test_the_numbers_are_the_code_s() -> None:
     assert (MAX_MACHINES, len(LOOPBACK), MAX_TRIES, QUARANTINE.seconds) == (200, 16320, 100, 600)
     assert (Quota().clusters, Quota().machines, CertificatesSpec().leaf_ttl_hours) == (50, 1000, 720)
-    assert (THREADS, HEARTBEAT_SECONDS, policies.HEARTBEAT_TIMEOUT.seconds, HANDOVER.seconds) == (32, 1, 5, 2)
+    assert (
+        THREADS,
+        DEFAULT_TIMEOUT.seconds / HEARTBEATS,
+        policies.HEARTBEAT_TIMEOUT.seconds,
+        HANDOVER.seconds,
+    ) == (32, 1, 5, 2)
     assert (policies.QUEUE_TIMEOUT.seconds, policies.LOST_REQUEST.seconds) == (120, 1)
     assert [policies.backoff(attempt).total_seconds() for attempt in (1, 2, 8, 20, 21)] == [0.5, 1, 60, 60, 300]
     seconds = [30, 240, 600, 300, 180, 180, 180]

@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from contracts.errors import StepError
 from contracts.machines import MachinePlan, Provider
 from tests.contract.clusters import TestCluster
@@ -37,7 +37,7 @@ def test_a_machine_of_the_next_release_goes_on_with_the_data_of_the_one_before()
         assert provider.observe_machine(cluster.id, slot.name).instance_id != old
 
 
-def started(cluster: TestCluster, provider: Provider, slot: MachinePlan) -> GuestClient:
+def started(cluster: TestCluster, provider: Provider, slot: MachinePlan) -> KubernetesClient:
     """Make a machine, give it its certificates, and return an administrator's client when its API is ready."""
     began = time.monotonic()
     cluster.certify(provider, slot)
@@ -51,5 +51,5 @@ def started(cluster: TestCluster, provider: Provider, slot: MachinePlan) -> Gues
     raise TimeoutError(f"the API of {cluster.context.spec.release} was not ready within {READY_SECONDS} s")
 
 
-def version(api: GuestClient) -> str:
+def version(api: KubernetesClient) -> str:
     return str(api.get("/version")["gitVersion"])

@@ -31,6 +31,7 @@ from contracts.machines import (
     MachinesReference,
     MachineState,
 )
+from contracts.reporting import ApiHealth, ProbeRequest, ReportAnswer, ResourceReference, StatusReport
 from contracts.vault import (
     AuthorityFacts,
     AuthorityRequest,
@@ -71,6 +72,10 @@ class Script:
         self.meant: list[dict[str, str]] = []
         self.graceful: list[bool] = []
         self.hung: set[str] = set()
+        self.reports: list[StatusReport] = []
+        self.released: list[ResourceReference] = []
+        self.newest = 0
+        self.health = ApiHealth(available=True, message="answers")
 
     def registered(self, _namespace: str, _name: str) -> list[Holding]:
         """Return what is registered beside a cluster, unless Vault is away."""
@@ -101,6 +106,24 @@ class Script:
         self.graceful.append(request.graceful)
         self.spared += [name for name, seen in request.instances.items() if seen != self.instance(name)]
         self.removed += request.names
+
+    @activity.defn(name=names.PROBE_API)
+    async def await_change(self, request: ProbeRequest) -> ApiHealth:
+        """Return how the API is when that is not as it was known to be."""
+        await self.play(names.PROBE_API)
+        while request.known == self.health:
+            await asyncio.sleep(0.05)
+        return self.health
+
+    def report(self, report: StatusReport) -> ReportAnswer:
+        """Keep a report."""
+        self.reports.append(report)
+        return ReportAnswer(sequence=max(self.newest, report.sequence))
+
+    def release(self, resource: ResourceReference) -> ReportAnswer:
+        """Note that a resource was let go."""
+        self.released.append(resource)
+        return ReportAnswer(gone=True)
 
     def count(self, name: str) -> int:
         """Return how often an activity was called."""
@@ -175,6 +198,9 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
         return MachineObservation(name=request.machine.name, state=MachineState.UP)
 
     return [
+        script.await_change,
+        answering(names.REPORT_STATUS, StatusReport, script.report),
+        answering(names.RELEASE_RESOURCE, ResourceReference, script.release),
         answering(names.CLAIM, ClaimRequest, claims),
         answering(names.FIND_CLAIMS, ClaimRequest, claims),
         answering(
@@ -229,4 +255,6 @@ def fake_queues(script: Script) -> list[Queue]:
         Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair]),
         Queue(queues.vault(site), fakes),
         Queue(queues.provider(site, "simulated"), fakes),
+        Queue(queues.probes(site, "simulated"), fakes),
+        Queue(queues.HOST, fakes),
     ]

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from activities.kubernetes.identity import mutual_tls
 from activities.vault.sealing import new_encryption_key, new_service_account_key, secret_files
 from api.cluster import ClusterSpec
@@ -163,10 +163,10 @@ class GuestCluster:
             for service in self.install(machine).services:
                 self.launch(machine.name, service)
 
-    def client(self, name: str, url: str = "") -> GuestClient:
+    def client(self, name: str, url: str = "") -> KubernetesClient:
         """Return a client with the identity ``name``."""
         identity = self.identities.client_certificate(self.context, name, 600)
-        return GuestClient(url or self.context.endpoint, mutual_tls(identity))
+        return KubernetesClient(url or self.context.endpoint, mutual_tls(identity))
 
     def await_ready(self, url: str) -> None:
         """Return when an API server is ready."""

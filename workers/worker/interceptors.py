@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -19,7 +20,10 @@ from api.errors import ERRORS, ErrorCode
 from contracts.activities import read_activity_id
 from contracts.errors import StepError
 
-HEARTBEAT_SECONDS = 1.0
+HEARTBEATS = 5
+"""Within an activity's heartbeat timeout."""
+
+DEFAULT_TIMEOUT = timedelta(seconds=5)
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +53,7 @@ class _Boundary(ActivityInboundInterceptor):
             "attempt": attempt,
         }
         with structlog.contextvars.bound_contextvars(**fields):
-            async with _heartbeats(self._outbound):
+            async with _heartbeats(self._outbound, (info.heartbeat_timeout or DEFAULT_TIMEOUT) / HEARTBEATS):
                 return await self._execute(input)
 
     async def _execute(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
@@ -77,7 +81,7 @@ class _Boundary(ActivityInboundInterceptor):
 
 
 @contextlib.asynccontextmanager
-async def _heartbeats(outbound: ActivityOutboundInterceptor) -> AsyncIterator[None]:
+async def _heartbeats(outbound: ActivityOutboundInterceptor, pause: timedelta) -> AsyncIterator[None]:
     """Heartbeat while an activity runs, so that a killed worker is noticed in seconds.
 
     Not by ``activity.heartbeat``: that of a threaded activity waits for the event loop, which this runs on.
@@ -85,7 +89,7 @@ async def _heartbeats(outbound: ActivityOutboundInterceptor) -> AsyncIterator[No
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(pause.total_seconds())
             outbound.heartbeat()
 
     task = asyncio.create_task(beat())

@@ -35,6 +35,12 @@ GRACE = timedelta(seconds=5)
 PULSE = timedelta(seconds=1)
 """Heartbeats, and with them cancellations, travel at this pace."""
 
+LASTING = 5000
+"""Lasting activities of one queue that run at the same time."""
+
+LASTING_PULSE = timedelta(seconds=30)
+"""Their heartbeats: each is a write of Temporal's."""
+
 HANDOVER = timedelta(seconds=2)
 """How long a workflow's next task is kept for the worker that has it in memory, before any other may take it.
 
@@ -47,11 +53,15 @@ RESTRICTIONS = SandboxRestrictions.default.with_passthrough_modules("api", "cont
 
 @dataclass(frozen=True)
 class Queue:
-    """One task queue with what a worker does for it."""
+    """One task queue with what a worker does for it.
+
+    ``lasting`` says that its activities are asynchronous and last for as long as clusters live.
+    """
 
     name: str
     activities: Sequence[Callable[..., Any]] = ()
     workflows: Sequence[type] = ()
+    lasting: bool = False
 
 
 def workflow_queue() -> Queue:
@@ -65,7 +75,9 @@ def make_workers(client: Client, wanted: Sequence[Queue], interceptors: Sequence
 
 
 def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -> Worker:
-    threads = ThreadPoolExecutor(THREADS, thread_name_prefix=queue.name) if queue.activities else None
+    short = bool(queue.activities) and not queue.lasting
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix=queue.name) if short else None
+    pulse = LASTING_PULSE if queue.lasting else PULSE
     return Worker(
         client,
         task_queue=queue.name,
@@ -73,10 +85,10 @@ def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -
         activities=list(queue.activities),
         workflow_runner=SandboxedWorkflowRunner(restrictions=RESTRICTIONS),
         activity_executor=threads,
-        max_concurrent_activities=THREADS if threads else None,
+        max_concurrent_activities=LASTING if queue.lasting else THREADS if threads else None,
         interceptors=[*interceptors, FittingMessages()],
         graceful_shutdown_timeout=GRACE,
         sticky_queue_schedule_to_start_timeout=HANDOVER,
-        max_heartbeat_throttle_interval=PULSE,
-        default_heartbeat_throttle_interval=PULSE,
+        max_heartbeat_throttle_interval=pulse,
+        default_heartbeat_throttle_interval=pulse,
     )

@@ -15,7 +15,7 @@ class Settings:
 
     ``site`` is the place whose queues it polls; ``vault_address`` a URL; ``approle_dir`` the folder with one login
     file for each task; ``state`` the folder of local machines; ``metrics_address`` ``host:port`` or None;
-    ``quotas`` the file of what owners may have.
+    ``quotas`` the file of what owners may have; ``kubeconfig`` how to reach the host cluster, None in its pods.
     Temporal's own settings are those of the ``temporal`` CLI (``TEMPORAL_ADDRESS`` and so on).
     """
 
@@ -25,11 +25,12 @@ class Settings:
     state: Path
     metrics_address: str | None
     quotas: Path
+    kubeconfig: Path | None
 
 
 def from_environment() -> Settings:
     """Return the settings that the environment names, with the local stack's as defaults."""
-    state = state_dir()
+    state, kubeconfig = state_dir(), os.environ.get("KUBECONFIG")
     return Settings(
         site=os.environ.get("GIANTNETES_SITE", "default"),
         vault_address=os.environ.get("VAULT_ADDR", "http://127.0.0.1:8200"),
@@ -37,4 +38,5 @@ def from_environment() -> Settings:
         state=state,
         metrics_address=os.environ.get("GIANTNETES_METRICS_ADDRESS"),
         quotas=Path(os.environ.get("GIANTNETES_QUOTAS") or QUOTAS),
+        kubeconfig=Path(kubeconfig) if kubeconfig else None,
     )

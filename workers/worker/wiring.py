@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from activities.kubernetes import guest_activities
+from activities.kubernetes import guest_activities, guest_probes, host_activities
 from activities.local.provider import LocalProvider
 from activities.local.supervisor import Supervisor
 from activities.machines import machine_activities
 from activities.plans import Planner
-from activities.simulated.guest import simulated_guest_activities
+from activities.simulated.guest import simulated_guest_activities, simulated_probes
 from activities.simulated.provider import SimulatedProvider
 from activities.vault import VaultSettings, inventory, vault_activities, worker_identities
 from api.release import Release
@@ -25,12 +25,16 @@ def all_queues(settings: Settings) -> list[Queue]:
     site = settings.site
     vault = VaultSettings(settings.vault_address, settings.approle_dir)
     simulated = SimulatedProvider(settings.state / "simulated" / "world.db")
+    identities = worker_identities(vault)
     planner = Planner(settings.quotas, inventory(vault).registered)
     return [
         workflow_queue(),
         Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair]),
         Queue(queues.vault(site), vault_activities(vault)),
-        Queue(queues.kubernetes(site, "local"), guest_activities(worker_identities(vault))),
+        Queue(queues.kubernetes(site, "local"), guest_activities(identities)),
+        Queue(queues.probes(site, "local"), guest_probes(identities), lasting=True),
+        Queue(queues.probes(site, "simulated"), simulated_probes(simulated), lasting=True),
+        Queue(queues.HOST, host_activities(settings.kubeconfig)),
         Queue(queues.provider(site, "local"), machine_activities(_local_provider(settings.state))),
         Queue(
             queues.provider(site, "simulated"),

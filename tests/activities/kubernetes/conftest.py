@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from activities.kubernetes import GuestActivities
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from contracts.context import ClusterContext
 from contracts.guest import GuestRequest
 from tests.activities.kubernetes.golden import cluster_nowhere
@@ -51,14 +51,16 @@ def control_plane(guest: GuestCluster) -> GuestRequest:
 
 
 @pytest.fixture(scope="session")
-def super_admin(guest: GuestCluster) -> Iterator[GuestClient]:
+def super_admin(guest: GuestCluster) -> Iterator[KubernetesClient]:
     """A client that is always let in."""
     with guest.client("super-admin") as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def admin(guest: GuestCluster, activities: GuestActivities, control_plane: GuestRequest) -> Iterator[GuestClient]:
+def admin(
+    guest: GuestCluster, activities: GuestActivities, control_plane: GuestRequest
+) -> Iterator[KubernetesClient]:
     """A client as our activities have it, after their group was bound."""
     run(activities.ensure_access, control_plane)
     with guest.client("admin") as client:
@@ -66,7 +68,7 @@ def admin(guest: GuestCluster, activities: GuestActivities, control_plane: Guest
 
 
 @pytest.fixture(scope="session")
-def nodes(guest: GuestCluster, activities: GuestActivities, admin: GuestClient) -> None:
+def nodes(guest: GuestCluster, activities: GuestActivities, admin: KubernetesClient) -> None:
     """All nodes, Ready, and a controller manager whose controllers have all started."""
     guest.start_nodes(guest.nodes)
     run(activities.await_nodes, GuestRequest(cluster=guest.context, machines=guest.nodes))

@@ -6,7 +6,7 @@ import pytest
 
 from activities.kubernetes import GuestActivities
 from activities.kubernetes.access import BINDINGS
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from api.errors import ErrorCode
 from contracts.certificates import KUBELET_API_ADMINS
 from contracts.guest import GuestRequest
@@ -18,8 +18,8 @@ PATH = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/"
 
 @pytest.fixture
 def unbound(
-    super_admin: GuestClient, activities: GuestActivities, control_plane: GuestRequest
-) -> Iterator[GuestClient]:
+    super_admin: KubernetesClient, activities: GuestActivities, control_plane: GuestRequest
+) -> Iterator[KubernetesClient]:
     """The cluster without our bindings; afterwards with them."""
     for group in BINDINGS:
         super_admin.ask("DELETE", PATH + group)
@@ -36,7 +36,7 @@ def impostors(guest: GuestCluster) -> TestIdentities:
 
 
 def test_administrators_are_let_in(
-    unbound: GuestClient, guest: GuestCluster, activities: GuestActivities, control_plane: GuestRequest
+    unbound: KubernetesClient, guest: GuestCluster, activities: GuestActivities, control_plane: GuestRequest
 ) -> None:
     run(activities.ensure_access, control_plane)
     with guest.client("admin") as admin:
@@ -47,7 +47,7 @@ def test_administrators_are_let_in(
 
 
 def test_a_second_run_changes_nothing(
-    super_admin: GuestClient, activities: GuestActivities, control_plane: GuestRequest
+    super_admin: KubernetesClient, activities: GuestActivities, control_plane: GuestRequest
 ) -> None:
     run(activities.ensure_access, control_plane)
     before = [super_admin.get(PATH + group) for group in BINDINGS]
@@ -56,7 +56,7 @@ def test_a_second_run_changes_nothing(
 
 
 def test_a_half_done_run_is_completed(
-    unbound: GuestClient, activities: GuestActivities, control_plane: GuestRequest
+    unbound: KubernetesClient, activities: GuestActivities, control_plane: GuestRequest
 ) -> None:
     run(activities.ensure_access, control_plane)
     unbound.ask("DELETE", PATH + KUBELET_API_ADMINS)

@@ -4,7 +4,7 @@ import pytest
 
 from activities.kubernetes import GuestActivities
 from activities.kubernetes.addons import addons
-from activities.kubernetes.client import MERGE_PATCH, GuestClient, Json
+from activities.kubernetes.client import MERGE_PATCH, Json, KubernetesClient
 from activities.kubernetes.manifests import path_of
 from api.errors import ErrorCode
 from contracts.guest import GuestRequest
@@ -19,7 +19,7 @@ DNS_SERVICE = "/api/v1/namespaces/kube-system/services/kube-dns"
 
 @pytest.mark.usefixtures("admin")
 def test_they_are_applied_twice_without_a_change(
-    guest: GuestCluster, activities: GuestActivities, super_admin: GuestClient
+    guest: GuestCluster, activities: GuestActivities, super_admin: KubernetesClient
 ) -> None:
     cluster = with_ingress(guest.context, load_releases()[guest.context.spec.release].ingress[0].version)
     request = GuestRequest(cluster=cluster)
@@ -31,7 +31,7 @@ def test_they_are_applied_twice_without_a_change(
 
 
 def test_what_is_of_a_new_kind_is_applied_when_that_is_served(
-    guest: GuestCluster, activities: GuestActivities, super_admin: GuestClient
+    guest: GuestCluster, activities: GuestActivities, super_admin: KubernetesClient
 ) -> None:
     cluster = changed(guest.context, provider="libvirt")
     definition = (
@@ -48,7 +48,7 @@ def fields(found: Json) -> Json:
 
 
 def test_what_was_changed_or_deleted_comes_back(
-    guest: GuestCluster, activities: GuestActivities, admin: GuestClient
+    guest: GuestCluster, activities: GuestActivities, admin: KubernetesClient
 ) -> None:
     request = GuestRequest(cluster=guest.context)
     run(activities.ensure_addons, request)
@@ -61,7 +61,7 @@ def test_what_was_changed_or_deleted_comes_back(
 
 
 def test_a_refused_object_is_named_with_its_faulty_fields(
-    guest: GuestCluster, activities: GuestActivities, admin: GuestClient
+    guest: GuestCluster, activities: GuestActivities, admin: KubernetesClient
 ) -> None:
     taken = {
         "metadata": {"name": "taken"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from activities.kubernetes import GuestActivities
-from activities.kubernetes.client import GuestClient, Json
+from activities.kubernetes.client import Json, KubernetesClient
 from activities.kubernetes.drain import cordon, drain, movable
 from activities.kubernetes.nodes import NODES
 from api.errors import ErrorCode
@@ -47,7 +47,7 @@ def test_what_moves(found: Json, moves: bool) -> None:
 
 
 @pytest.fixture
-def node(guest: GuestCluster, admin: GuestClient, nodes: None) -> Iterator[MachinePlan]:
+def node(guest: GuestCluster, admin: KubernetesClient, nodes: None) -> Iterator[MachinePlan]:
     """A machine whose node takes pods, before and after."""
     del nodes
     yield guest.nodes[0]
@@ -55,7 +55,7 @@ def node(guest: GuestCluster, admin: GuestClient, nodes: None) -> Iterator[Machi
 
 
 @pytest.fixture
-def running(admin: GuestClient, node: MachinePlan) -> Iterator[str]:
+def running(admin: KubernetesClient, node: MachinePlan) -> Iterator[str]:
     """The name of a pod that runs on that node."""
     name = "drained"
     container = {"name": "main", "image": "registry.k8s.io/pause:3.10"}
@@ -74,12 +74,12 @@ def until(reached: Any) -> None:
         time.sleep(0.1)
 
 
-def unschedulable(admin: GuestClient, node: MachinePlan) -> bool:
+def unschedulable(admin: KubernetesClient, node: MachinePlan) -> bool:
     return bool(admin.get(f"{NODES}/{node.name}")["spec"].get("unschedulable"))
 
 
 def test_pods_leave_and_no_others_come(
-    activities: GuestActivities, guest: GuestCluster, admin: GuestClient, node: MachinePlan, running: str
+    activities: GuestActivities, guest: GuestCluster, admin: KubernetesClient, node: MachinePlan, running: str
 ) -> None:
     request = GuestRequest(cluster=guest.context, machines=[node])
     assert "pods moved away from workers-1" in run(activities.drain_node, request)
@@ -91,7 +91,7 @@ def test_pods_leave_and_no_others_come(
         assert not unschedulable(admin, node)
 
 
-def test_a_budget_is_respected(admin: GuestClient, node: MachinePlan, running: str) -> None:
+def test_a_budget_is_respected(admin: KubernetesClient, node: MachinePlan, running: str) -> None:
     budget = {
         "metadata": {"name": running},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": running}}},
@@ -108,7 +108,7 @@ def test_a_budget_is_respected(admin: GuestClient, node: MachinePlan, running: s
         admin.ask("DELETE", f"{BUDGETS}/{running}")
 
 
-def test_a_node_that_is_not_ready_moves_nothing(guest: GuestCluster, admin: GuestClient) -> None:
+def test_a_node_that_is_not_ready_moves_nothing(guest: GuestCluster, admin: KubernetesClient) -> None:
     admin.create(NODES, {"metadata": {"name": "dead-1"}})
     try:
         assert drain(admin, "dead-1") == "node dead-1 is not Ready: its pods can't be moved"
@@ -118,7 +118,7 @@ def test_a_node_that_is_not_ready_moves_nothing(guest: GuestCluster, admin: Gues
 
 
 def test_a_node_that_is_gone_is_no_obstacle(
-    activities: GuestActivities, guest: GuestCluster, admin: GuestClient
+    activities: GuestActivities, guest: GuestCluster, admin: KubernetesClient
 ) -> None:
     del admin
     nobody = MachinePlan(name="nobody-1", role=MachineRole.NODE, host=99)

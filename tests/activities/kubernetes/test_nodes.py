@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from activities.kubernetes import GuestActivities
-from activities.kubernetes.client import MERGE_PATCH, GuestClient, Json
+from activities.kubernetes.client import MERGE_PATCH, Json, KubernetesClient
 from activities.kubernetes.nodes import NODES, POOL_LABEL, UNINITIALIZED
 from api.errors import ErrorCode
 from contracts.guest import GuestRequest
@@ -21,7 +21,7 @@ def pools(guest: GuestCluster) -> GuestRequest:
 
 
 @pytest.fixture
-def silent(admin: GuestClient) -> Iterator[MachinePlan]:
+def silent(admin: KubernetesClient) -> Iterator[MachinePlan]:
     """A machine whose node is registered, and whose kubelet then died."""
     machine = MachinePlan(name="silent-1", role=MachineRole.NODE, host=77, pool="silent")
     taints = [{"key": "other", "effect": "NoSchedule"}, {"key": UNINITIALIZED, "effect": "NoSchedule"}]
@@ -39,7 +39,7 @@ def addresses_of(node: Json) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("nodes")
-def test_nodes_know_which_machine_they_are(guest: GuestCluster, admin: GuestClient) -> None:
+def test_nodes_know_which_machine_they_are(guest: GuestCluster, admin: KubernetesClient) -> None:
     for machine in guest.nodes:
         node = admin.get(f"{NODES}/{machine.name}")
         expected = {"InternalIP": guest.context.address(machine.host), "Hostname": machine.name}
@@ -50,7 +50,7 @@ def test_nodes_know_which_machine_they_are(guest: GuestCluster, admin: GuestClie
 
 
 @pytest.mark.usefixtures("nodes")
-def test_a_pools_own_taints_stay(guest: GuestCluster, admin: GuestClient) -> None:
+def test_a_pools_own_taints_stay(guest: GuestCluster, admin: KubernetesClient) -> None:
     tainted = [machine.name for machine in guest.nodes if machine.taints]
     assert tainted
     assert all("dedicated" in taints_of(admin.get(f"{NODES}/{name}")) for name in tainted)
@@ -63,7 +63,7 @@ def test_a_second_run_finds_them_ready(activities: GuestActivities, pools: Guest
 
 @pytest.mark.usefixtures("nodes")
 def test_who_is_to_be_heard_from_anew_must_show_a_sign_of_life(
-    activities: GuestActivities, guest: GuestCluster, admin: GuestClient, silent: MachinePlan
+    activities: GuestActivities, guest: GuestCluster, admin: KubernetesClient, silent: MachinePlan
 ) -> None:
     """Kubelets renew their lease every ten seconds; a node keeps its Ready for a while after its kubelet."""
     heard = GuestRequest(cluster=guest.context, machines=guest.nodes[:1], anew=True)
@@ -94,7 +94,7 @@ def test_a_missing_node_is_named(activities: GuestActivities, pools: GuestReques
 
 
 def test_a_node_that_is_not_ready_is_initialized_and_named(
-    activities: GuestActivities, guest: GuestCluster, admin: GuestClient, silent: MachinePlan
+    activities: GuestActivities, guest: GuestCluster, admin: KubernetesClient, silent: MachinePlan
 ) -> None:
     request = GuestRequest(cluster=guest.context, machines=[silent])
     code, message = refusal(activities.await_nodes, request)
@@ -108,7 +108,7 @@ def test_a_node_that_is_not_ready_is_initialized_and_named(
 
 
 def test_a_half_initialized_node_is_completed(
-    activities: GuestActivities, guest: GuestCluster, admin: GuestClient, silent: MachinePlan
+    activities: GuestActivities, guest: GuestCluster, admin: KubernetesClient, silent: MachinePlan
 ) -> None:
     addresses = [{"type": "InternalIP", "address": guest.context.address(silent.host)}]
     admin.change(f"{NODES}/{silent.name}/status", {"status": {"addresses": addresses}}, MERGE_PATCH)

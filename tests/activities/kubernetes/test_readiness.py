@@ -8,7 +8,7 @@ import pytest
 from temporalio.exceptions import CancelledError
 
 from activities.kubernetes import GuestActivities
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from api.errors import ErrorCode
 from contracts.context import ClusterContext
 from contracts.guest import GuestRequest
@@ -46,7 +46,7 @@ def test_each_control_plane_machine_must_be_ready(
     assert guest.context.endpoint not in message
 
 
-def await_unready(client: GuestClient) -> None:
+def await_unready(client: KubernetesClient) -> None:
     """Return when /readyz fails: checks are remembered for a while."""
     deadline = time.monotonic() + 20
     while client.ask("GET", "/readyz").status == 200:
@@ -55,7 +55,7 @@ def await_unready(client: GuestClient) -> None:
 
 
 def test_failing_checks_are_named(
-    activities: GuestActivities, control_plane: GuestRequest, guest: GuestCluster, super_admin: GuestClient
+    activities: GuestActivities, control_plane: GuestRequest, guest: GuestCluster, super_admin: KubernetesClient
 ) -> None:
     with guest.hanging("control-plane-1/etcd"):
         await_unready(super_admin)

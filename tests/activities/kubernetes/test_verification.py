@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.kubernetes import GuestActivities
-from activities.kubernetes.client import MERGE_PATCH, GuestClient
+from activities.kubernetes.client import MERGE_PATCH, KubernetesClient
 from activities.kubernetes.etcd import read_raw
 from activities.kubernetes.identity import mutual_tls, server_tls
 from activities.kubernetes.nodes import NODES
@@ -34,14 +34,14 @@ from tests.support.guest import GuestCluster
 INSECURE_HOST = 12
 
 
-def living_namespaces(client: GuestClient) -> list[str]:
+def living_namespaces(client: KubernetesClient) -> list[str]:
     found = client.get(f"{NAMESPACES}?labelSelector={LABEL}")["items"]
     return [item["metadata"]["name"] for item in found if "deletionTimestamp" not in item["metadata"]]
 
 
 @pytest.mark.usefixtures("nodes")
 def test_a_cluster_is_verified_again_and_again(
-    activities: GuestActivities, control_plane: GuestRequest, admin: GuestClient
+    activities: GuestActivities, control_plane: GuestRequest, admin: KubernetesClient
 ) -> None:
     for _ in range(2):
         message = run(activities.verify_cluster, control_plane)
@@ -51,7 +51,7 @@ def test_a_cluster_is_verified_again_and_again(
 
 
 def test_a_cluster_without_nodes_is_verified_as_far_as_it_goes(
-    activities: GuestActivities, control_plane: GuestRequest, admin: GuestClient
+    activities: GuestActivities, control_plane: GuestRequest, admin: KubernetesClient
 ) -> None:
     spec = control_plane.cluster.spec.model_copy(update={"node_pools": []})
     cluster = control_plane.cluster.model_copy(update={"spec": spec})
@@ -62,7 +62,7 @@ def test_a_cluster_without_nodes_is_verified_as_far_as_it_goes(
 
 @pytest.mark.usefixtures("nodes")
 def test_what_a_broken_go_left_is_deleted(
-    activities: GuestActivities, control_plane: GuestRequest, admin: GuestClient
+    activities: GuestActivities, control_plane: GuestRequest, admin: KubernetesClient
 ) -> None:
     left = admin.create(NAMESPACES, {"metadata": {"generateName": PREFIX, "labels": {LABEL: "true"}}})
     run(activities.verify_cluster, control_plane)
@@ -70,7 +70,7 @@ def test_what_a_broken_go_left_is_deleted(
 
 
 @pytest.fixture
-def cordoned(guest: GuestCluster, admin: GuestClient, nodes: None) -> Iterator[None]:
+def cordoned(guest: GuestCluster, admin: KubernetesClient, nodes: None) -> Iterator[None]:
     """All nodes closed to new pods."""
     paths = [f"{NODES}/{machine.name}" for machine in guest.nodes]
     for path in paths:
@@ -82,7 +82,7 @@ def cordoned(guest: GuestCluster, admin: GuestClient, nodes: None) -> Iterator[N
 
 @pytest.mark.usefixtures("cordoned")
 def test_pods_that_find_no_node_are_named_with_the_schedulers_reason(
-    activities: GuestActivities, control_plane: GuestRequest, admin: GuestClient
+    activities: GuestActivities, control_plane: GuestRequest, admin: KubernetesClient
 ) -> None:
     code, message = refusal(activities.verify_cluster, control_plane, seconds=3)
     assert code is ErrorCode.VERIFICATION_FAILED
@@ -92,7 +92,7 @@ def test_pods_that_find_no_node_are_named_with_the_schedulers_reason(
 
 
 @pytest.fixture
-def lost(guest: GuestCluster, activities: GuestActivities, admin: GuestClient, nodes: None) -> Iterator[str]:
+def lost(guest: GuestCluster, activities: GuestActivities, admin: KubernetesClient, nodes: None) -> Iterator[str]:
     """A pod that ran on the first node, whose kubelet was killed then."""
     run(activities.ensure_addons, GuestRequest(cluster=guest.context))
     machine, deadline = guest.nodes[0], time.monotonic() + 20
@@ -106,7 +106,7 @@ def lost(guest: GuestCluster, activities: GuestActivities, admin: GuestClient, n
 
 
 def test_a_kubelet_that_the_api_server_cannot_reach_is_found(
-    guest: GuestCluster, admin: GuestClient, lost: str
+    guest: GuestCluster, admin: KubernetesClient, lost: str
 ) -> None:
     def read(_: GuestRequest) -> GuestReport:
         read_logs(admin, "kube-system", {guest.nodes[0].name: lost}, time.monotonic() + 0.5)
@@ -137,7 +137,7 @@ def test_an_etcd_that_is_away_is_named(activities: GuestActivities, control_plan
 
 
 @pytest.fixture(scope="session")
-def insecure(guest: GuestCluster) -> Iterator[GuestClient]:
+def insecure(guest: GuestCluster) -> Iterator[KubernetesClient]:
     """A super admin at a second API server, which encrypts nothing and lets anonymous requests in."""
     machine = guest.slots[0].model_copy(update={"name": "insecure", "host": INSECURE_HOST})
     services = {service.name: service for service in guest.install(machine).services}
@@ -153,7 +153,7 @@ def insecure(guest: GuestCluster) -> Iterator[GuestClient]:
     guest.stop("insecure/kube-apiserver")
 
 
-def verification(guest: GuestCluster, admin: GuestClient, server: str) -> Verification:
+def verification(guest: GuestCluster, admin: KubernetesClient, server: str) -> Verification:
     """Return a verification that writes as ``admin``, and looks at the API server at ``server``."""
     etcd = mutual_tls(guest.identities.client_certificate(guest.context, "etcd-healthcheck-client", 600))
     trust = server_tls(guest.identities.client_certificate(guest.context, "admin", 600).ca_pem)
@@ -162,7 +162,7 @@ def verification(guest: GuestCluster, admin: GuestClient, server: str) -> Verifi
     return Verification(
         cluster=guest.context,
         admin=admin,
-        connect=lambda token: [GuestClient(server, trust, token)],
+        connect=lambda token: [KubernetesClient(server, trust, token)],
         read_etcd=lambda key: read(key.replace("/registry", prefix)),
     )
 
@@ -176,12 +176,12 @@ def failure_of(checked: Verification) -> str:
     return message
 
 
-def test_a_secret_that_lies_in_the_clear_is_found(guest: GuestCluster, insecure: GuestClient) -> None:
+def test_a_secret_that_lies_in_the_clear_is_found(guest: GuestCluster, insecure: KubernetesClient) -> None:
     assert failure_of(verification(guest, insecure, insecure.url)) == "a secret lies unencrypted in etcd"
 
 
 def test_an_api_server_that_lets_anybody_in_is_found(
-    guest: GuestCluster, admin: GuestClient, insecure: GuestClient
+    guest: GuestCluster, admin: KubernetesClient, insecure: KubernetesClient
 ) -> None:
     message = failure_of(verification(guest, admin, insecure.url))
     assert message == f"{insecure.url} answers an anonymous request with 403, not 401"

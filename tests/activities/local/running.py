@@ -4,7 +4,7 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from activities.kubernetes.client import GuestClient
+from activities.kubernetes.client import KubernetesClient
 from activities.kubernetes.identity import mutual_tls
 from contracts.errors import StepError
 from contracts.machines import Provider
@@ -18,10 +18,10 @@ def start(provider: Provider, cluster: TestCluster) -> None:
         list(pool.map(lambda machine: cluster.certify(provider, machine), [*cluster.slots, *cluster.nodes]))
 
 
-def client(cluster: TestCluster, url: str = "") -> GuestClient:
+def client(cluster: TestCluster, url: str = "") -> KubernetesClient:
     """Return a client with all rights, for the endpoint or one API server."""
     identity = cluster.vault.client_certificate(cluster.context, "super-admin", 3600)
-    return GuestClient(url or cluster.context.endpoint, mutual_tls(identity))
+    return KubernetesClient(url or cluster.context.endpoint, mutual_tls(identity))
 
 
 def is_ready(cluster: TestCluster, url: str = "") -> bool:

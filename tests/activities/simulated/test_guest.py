@@ -88,3 +88,20 @@ def test_faults_work_on_guests_too(
         guest.await_api(asking(cluster, cluster.slots))
     assert raised.value.code is ErrorCode.PROVIDER_UNAVAILABLE
     guest.await_api(asking(cluster, cluster.slots))
+
+
+def test_health_is_that_of_the_machines(
+    provider: SimulatedProvider, cluster: TestCluster, guest: SimulatedGuest
+) -> None:
+    assert not guest.look(cluster.context).available
+    for machine in (cluster.slots[0], cluster.nodes[0]):
+        cluster.boot(provider, machine)
+        cluster.certify(provider, machine)
+    seen = guest.look(cluster.context)
+    assert (seen.available, seen.control_plane, seen.nodes) == (
+        True,
+        [cluster.slots[0].name],
+        [cluster.nodes[0].name],
+    )
+    provider.fence_machine(cluster.context.cluster_id, cluster.slots[0].name)
+    assert not guest.look(cluster.context).available

@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from api.cluster import ClusterSpec
 from api.crds import CLUSTER, KINDS
 from api.rules import faults
-from deploy.crds import files
 from planning.releases import RELEASES
 from tests.e2e.people import attempt, kubectl, kubectl_path
-from tests.support.stack import running_stack
+from tests.support.host import host_cluster
 
 SPEC: dict[str, Any] = {"provider": "local", "owner": "acme", "release": "1.37.2-1"}
 POOL: dict[str, Any] = {"name": "workers"}
@@ -26,11 +25,7 @@ Case = tuple[dict[str, Any], str]
 @pytest.fixture(scope="module")
 def kubeconfig() -> Iterator[Path]:
     """A host cluster that knows our resources."""
-    with running_stack(("host-etcd", "host-apiserver")) as stack:
-        for path in files():
-            kubectl(stack.host_kubeconfig, "apply", "--server-side", "--filename", str(path))
-        for kind in KINDS:
-            kubectl(stack.host_kubeconfig, "wait", "--for=condition=Established", f"crd/{kind.crd_name}")
+    with host_cluster() as stack:
         yield stack.host_kubeconfig
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from activities.kubernetes.client import GuestClient, Json
+from activities.kubernetes.client import Json, KubernetesClient
 from activities.kubernetes.etcd import read_raw
 from activities.kubernetes.identity import ClientIdentity, mutual_tls
 from activities.vault import worker_identities
@@ -78,16 +78,16 @@ def _try(call: Callable[[], object]) -> None:
             raise
 
 
-def api_client(subject: Subject, name: str, url: str) -> GuestClient:
+def api_client(subject: Subject, name: str, url: str) -> KubernetesClient:
     """Return a client of an API server at ``url``, as our activities have it."""
-    return GuestClient(url, mutual_tls(_identity(subject, name)))
+    return KubernetesClient(url, mutual_tls(_identity(subject, name)))
 
 
 def _identity(subject: Subject, name: str) -> ClientIdentity:
     return worker_identities(subject.vault).client_certificate(subject.context, name, TTL_SECONDS)
 
 
-def _logs(subject: Subject, admin: GuestClient) -> Call:
+def _logs(subject: Subject, admin: KubernetesClient) -> Call:
     """Add a node where the impostor is, and a pod on it; the API server calls there for the pod's log."""
     address = {"type": "InternalIP", "address": subject.context.address(NODE_HOST)}
     status = {"addresses": [address], "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}}}
@@ -101,7 +101,7 @@ def _logs(subject: Subject, admin: GuestClient) -> Call:
     return call
 
 
-def aggregate(subject: Subject, admin: GuestClient, port: int, authority: str) -> None:
+def aggregate(subject: Subject, admin: KubernetesClient, port: int, authority: str) -> None:
     """Have the API server ask the impostor for an API group, trusting a CA (PEM) for it."""
     address = subject.context.address(STRAY_HOST)
     service = {"spec": {"type": "ExternalName", "externalName": address}}

@@ -11,20 +11,15 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_kube_config
 
-from deploy.crds import files
 from deploy.stack import Stack
-from tests.e2e.people import kubectl
-from tests.support.stack import running_stack
+from tests.support.host import host_cluster
 from workers.bridge.kit.kube import Kube
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Stack]:
     """A host cluster with our definitions."""
-    with running_stack(("host-etcd", "host-apiserver")) as stack:
-        for path in files():
-            kubectl(stack.host_kubeconfig, "apply", "--server-side", "--filename", str(path))
-        kubectl(stack.host_kubeconfig, "wait", "--for=condition=Established", "crd", "--all")
+    with host_cluster() as stack:
         yield stack
 
 

@@ -1,0 +1,93 @@
+"""How a guest cluster is, as its own API tells."""
+
+import ssl
+from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import urllib3
+from cryptography import x509
+
+from activities.kubernetes.client import KubernetesClient
+from activities.kubernetes.identity import LIFETIME_SECONDS, Identities, mutual_tls
+from activities.kubernetes.nodes import NODES
+from activities.parallel import gather
+from contracts.context import ClusterContext
+from contracts.errors import StepError
+from contracts.reporting import ApiHealth
+from planning.create import CONTROL_PLANE, machine_groups
+
+CONNECT_SECONDS = 3.0
+
+
+class GuestHealth:
+    """Looks at guest clusters as ``admin`` of each. ``identities`` gives the client certificates."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+
+    def look(self, cluster: ClusterContext) -> ApiHealth:
+        """Ask the endpoint and each control plane machine whether it is ready, and the endpoint for its nodes.
+
+        Raises ``StepError`` with one of the codes of Vault when there is no certificate to ask with.
+        """
+        tls = mutual_tls(self._identities.client_certificate(cluster, "admin", LIFETIME_SECONDS))
+        port = cluster.spec.network.api_port
+        slots = {
+            slot.name: f"https://{cluster.address(slot.host)}:{port}"
+            for slot in machine_groups(cluster.spec)[CONTROL_PLANE]
+        }
+        with ExitStack() as stack:
+            endpoint = stack.enter_context(KubernetesClient(cluster.endpoint, tls))
+            servers = [stack.enter_context(KubernetesClient(url, tls)) for url in slots.values()]
+            problem, *told = gather(partial(_problem, server) for server in (endpoint, *servers))
+            nodes = [] if problem else _ready_nodes(endpoint)
+        ends = gather(partial(_certificate_ends, url, tls) for url in slots.values())
+        return ApiHealth(
+            available=not problem,
+            message=problem or f"{cluster.endpoint} is ready",
+            control_plane=[name for name, trouble in zip(slots, told, strict=True) if not trouble],
+            nodes=nodes,
+            certificate_expires_at=min((end for end in ends if end), default=None),
+        )
+
+
+def _problem(client: KubernetesClient) -> str:
+    """Return what keeps a server from being ready, empty when nothing does."""
+    try:
+        answer = client.ask("GET", "/readyz")
+    except StepError as error:
+        return error.message
+    return "" if answer.status == HTTPStatus.OK else f"{client.url}: /readyz answers {answer.status}"
+
+
+def _ready_nodes(client: KubernetesClient) -> list[str]:
+    try:
+        nodes = client.get(NODES)["items"]
+    except StepError:
+        return []  # it has gone since: the next look tells
+    return sorted(
+        node["metadata"]["name"]
+        for node in nodes
+        if any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in node["status"].get("conditions", [])
+        )
+    )
+
+
+def _certificate_ends(url: str, tls: ssl.SSLContext) -> datetime | None:
+    """Return when the certificate ends that a server shows, None when it shows none."""
+    parts = urlsplit(url)
+    address = (str(parts.hostname), parts.port or 443)
+    try:
+        with (
+            urllib3.util.connection.create_connection(address, timeout=CONNECT_SECONDS) as plain,
+            tls.wrap_socket(plain, server_hostname=address[0]) as secured,
+        ):
+            shown = secured.getpeercert(binary_form=True)
+    except OSError:
+        return None
+    return x509.load_der_x509_certificate(shown).not_valid_after_utc if shown else None

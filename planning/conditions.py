@@ -1,0 +1,135 @@
+"""The conditions of a ``Cluster`` resource (Kubernetes: API conventions, Typical status properties). Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from api.conditions import ConditionType, Reason
+from api.resource import Condition
+from api.status import Phase
+from contracts.machines import node_name, slot_name
+from contracts.reporting import StatusReport
+
+Verdict = tuple[ConditionType, bool | None, str, str]
+"""Type, status (None is Unknown), reason and message."""
+
+LENGTH = 1000
+"""Of a message: enough for what is told, which names at most a few machines."""
+
+
+def conditions(report: StatusReport, before: Sequence[Condition]) -> list[Condition]:
+    """Return all conditions but ``Accepted``; one whose status is as ``before`` keeps its time of transition."""
+    known = {condition.type: condition for condition in before}
+    return [_condition(verdict, report, known) for verdict in _verdicts(report)]
+
+
+def _condition(verdict: Verdict, report: StatusReport, known: dict[str, Condition]) -> Condition:
+    kind, holds, reason, message = verdict
+    status = "Unknown" if holds is None else str(holds)
+    last = known.get(kind)
+    same = last is not None and last.status == status
+    return Condition.model_validate(
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message[:LENGTH],
+            "last_transition_time": last.last_transition_time if last and same else report.reported_at,
+            "observed_generation": report.status.generation,
+        }
+    )
+
+
+def _verdicts(report: StatusReport) -> Iterator[Verdict]:
+    spec = report.spec
+    slots = [slot_name(number + 1) for number in range(spec.control_plane.replicas)]
+    nodes = [node_name(pool.name, number + 1) for pool in spec.node_pools for number in range(pool.replicas)]
+    serving = report.health.control_plane if report.health else []
+    ready = report.health.nodes if report.health else []
+    yield _available(report)
+    yield _all_ready(ConditionType.CONTROL_PLANE_READY, report, slots, serving)
+    yield _all_ready(ConditionType.NODES_READY, report, nodes, ready)
+    yield _certificates(report)
+    yield _up_to_date(report)
+    yield _progressing(report)
+    yield _degraded(report)
+    yield _deleting(report)
+    if report.status.paused:
+        yield ConditionType.PAUSED, True, Reason.PAUSED, "no further step starts until resume"
+    else:
+        yield ConditionType.PAUSED, False, Reason.NOT_PAUSED, ""
+
+
+def _created(report: StatusReport) -> bool:
+    return report.status.observed_generation > 0
+
+
+def _available(report: StatusReport) -> Verdict:
+    kind, health = ConditionType.AVAILABLE, report.health
+    if report.deleting:
+        return kind, False, Reason.DELETION_ASKED_FOR, "it is being deleted"
+    if health is None:
+        return (
+            (kind, None, Reason.NOT_PROBED, "its API has not been asked yet")
+            if _created(report)
+            else (kind, False, Reason.NOT_CREATED, "it has not been created yet")
+        )
+    return kind, health.available, Reason.API_ANSWERS if health.available else Reason.API_SILENT, health.message
+
+
+def _all_ready(kind: ConditionType, report: StatusReport, wanted: list[str], ready: Sequence[str]) -> Verdict:
+    if report.deleting:
+        return kind, False, Reason.DELETION_ASKED_FOR, "it is being deleted"
+    if not _created(report):
+        return kind, False, Reason.NOT_CREATED, "it has not been created yet"
+    if report.health is None or (not report.health.available and not ready):
+        return kind, None, Reason.NOT_PROBED, "its API does not tell"
+    missing = [name for name in wanted if name not in ready]
+    if missing:
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        return kind, False, Reason.SOME_NOT_READY, f"not ready: {named}"
+    return kind, True, Reason.ALL_READY, f"{len(wanted)} of {len(wanted)} ready"
+
+
+def _certificates(report: StatusReport) -> Verdict:
+    kind = ConditionType.CERTIFICATES_VALID
+    until = report.health.certificate_expires_at if report.health else None
+    if until is None:
+        return kind, None, Reason.NOT_PROBED, "none has been seen"
+    if until <= report.reported_at:
+        return kind, False, Reason.EXPIRED, f"the first ended at {until:%Y-%m-%dT%H:%M:%SZ}"
+    return kind, True, Reason.VALID, f"the first ends at {until:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _up_to_date(report: StatusReport) -> Verdict:
+    kind, status = ConditionType.UP_TO_DATE, report.status
+    if not _created(report):
+        return kind, False, Reason.NOT_CREATED, "it has not been created yet"
+    if status.observed_generation < status.generation:
+        return kind, False, Reason.CHANGE_PENDING, f"generation {status.generation} is not there yet"
+    return kind, True, Reason.LATEST, f"it is what release {report.spec.release} and its spec say"
+
+
+def _progressing(report: StatusReport) -> Verdict:
+    kind, operation = ConditionType.PROGRESSING, report.status.operation
+    if operation and operation.outcome is None:
+        return kind, True, operation.type, f"since {operation.started_at:%Y-%m-%dT%H:%M:%SZ}"
+    return kind, False, Reason.IDLE, "no operation is under way"
+
+
+def _degraded(report: StatusReport) -> Verdict:
+    kind, status = ConditionType.DEGRADED, report.status
+    operation = status.operation
+    failed = operation.last_error if operation and operation.outcome == "Failed" else None
+    if failed and status.phase is Phase.FAILED:
+        return kind, True, failed.code, f"{failed.message}; {failed.hint}"
+    if status.phase is Phase.DEGRADED:
+        return kind, True, Reason.MACHINES_NOT_WELL, status.waiting_on
+    if status.waiting_on or status.phase is Phase.FAILED:
+        return kind, True, Reason.WAITING, status.waiting_on
+    return kind, False, Reason.HEALTHY, ""
+
+
+def _deleting(report: StatusReport) -> Verdict:
+    kind = ConditionType.DELETING
+    if not report.deleting:
+        return kind, False, Reason.NOT_DELETING, ""
+    return kind, True, Reason.DELETION_ASKED_FOR, "everything of it is being deleted"

@@ -1,0 +1,50 @@
+"""A probe ends when something has changed, and not before."""
+
+import asyncio
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities import probing
+from contracts.context import ClusterContext
+from contracts.reporting import ApiHealth, ProbeRequest
+from tests.activities.kubernetes.golden import cluster_nowhere
+
+UP = ApiHealth(available=True, message="answers", nodes=["workers-1"])
+DOWN = ApiHealth(available=False, message="silent")
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look without pauses to speak of."""
+    monkeypatch.setattr(probing, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(probing, "AGAIN_SECONDS", 0.01)
+
+
+async def probe(*seen: ApiHealth, known: ApiHealth | None) -> ApiHealth:
+    looks = iter(seen)
+
+    def look(_: ClusterContext) -> ApiHealth:
+        return next(looks)
+
+    prober = probing.Prober(look)
+    request = ProbeRequest(cluster=cluster_nowhere(), known=known)
+    async with asyncio.timeout(10):
+        return await ActivityEnvironment().run(prober.probe_api, request)
+
+
+async def test_the_first_look_is_told() -> None:
+    assert await probe(UP, known=None) == UP
+
+
+async def test_what_is_known_is_not_told() -> None:
+    fewer = UP.model_copy(update={"nodes": []})
+    assert await probe(UP, UP, UP, fewer, known=UP) == fewer
+
+
+async def test_one_silence_is_no_proof() -> None:
+    assert await probe(DOWN, UP, DOWN, DOWN, known=UP) == DOWN
+
+
+async def test_an_api_that_is_back_is_told_at_once() -> None:
+    assert await probe(DOWN, UP, known=DOWN) == UP

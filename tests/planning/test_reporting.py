@@ -1,0 +1,227 @@
+"""What a resource tells of its cluster, as tables."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.cluster import ClusterSpec
+from api.resource import ClusterResourceStatus, Condition
+from api.status import ClusterStatus, ErrorStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
+from contracts.reporting import ApiHealth, ResourceReference, StatusReport
+from planning.reporting import resource_status, tells_the_same
+from tests.support.resources import cluster_document
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+WELL = ApiHealth(
+    available=True,
+    message="answers",
+    control_plane=["control-plane-1"],
+    nodes=["workers-1", "workers-2"],
+    certificate_expires_at=NOW + timedelta(days=7),
+)
+ERROR = ErrorStatus(code="VaultSealed", message="it is sealed", retryable=True, hint="unseal it")
+
+
+def report(
+    *, at: datetime = NOW, health: ApiHealth | None = WELL, deleting: bool = False, **status: Any
+) -> StatusReport:
+    """Return the report of a living cluster that is well, but for what is given."""
+    given = {
+        "name": "demo",
+        "namespace": "default",
+        "cluster_id": "c1",
+        "phase": Phase.RUNNING,
+        "generation": 1,
+        "observed_generation": 1,
+        "endpoint": "https://127.64.1.11:6443",
+        **status,
+    }
+    return StatusReport(
+        resource=ResourceReference(namespace="default", name="demo", uid="u"),
+        sequence=7,
+        reported_at=at,
+        spec=ClusterSpec.model_validate(cluster_document()["spec"]),
+        status=ClusterStatus(**given),
+        health=health,
+        deleting=deleting,
+    )
+
+
+def create(*steps: StepStatus, **changes: Any) -> OperationStatus:
+    return OperationStatus(id="c/create", type="CreateCluster", started_at=NOW, steps=list(steps), **changes)
+
+
+def told(given: StatusReport, before: ClusterResourceStatus | None = None) -> ClusterResourceStatus:
+    return resource_status(given, before or ClusterResourceStatus())
+
+
+def verdicts(given: StatusReport) -> dict[str, tuple[str, str]]:
+    return {condition.type: (condition.status, condition.reason) for condition in told(given).conditions}
+
+
+NEW: dict[str, Any] = {"phase": Phase.CREATING, "observed_generation": 0, "endpoint": None}
+FAILED: dict[str, Any] = {
+    **NEW,
+    "phase": Phase.FAILED,
+    "operation": create(outcome="Failed", last_error=ERROR, finished_at=NOW),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            report(),
+            {
+                "Available": ("True", "ApiAnswers"),
+                "ControlPlaneReady": ("True", "AllReady"),
+                "NodesReady": ("True", "AllReady"),
+                "CertificatesValid": ("True", "Valid"),
+                "UpToDate": ("True", "Latest"),
+                "Progressing": ("False", "Idle"),
+                "Degraded": ("False", "Healthy"),
+                "Deleting": ("False", "NotDeleting"),
+                "Paused": ("False", "NotPaused"),
+            },
+        ),
+        (
+            report(health=None, operation=create(), **NEW),
+            {
+                "Available": ("False", "NotCreated"),
+                "ControlPlaneReady": ("False", "NotCreated"),
+                "NodesReady": ("False", "NotCreated"),
+                "CertificatesValid": ("Unknown", "NotProbed"),
+                "UpToDate": ("False", "NotCreated"),
+                "Progressing": ("True", "CreateCluster"),
+            },
+        ),
+        (report(health=None), {"Available": ("Unknown", "NotProbed"), "NodesReady": ("Unknown", "NotProbed")}),
+        (
+            report(health=ApiHealth(available=False, message="no answer")),
+            {"Available": ("False", "ApiSilent"), "NodesReady": ("Unknown", "NotProbed")},
+        ),
+        (
+            report(health=WELL.model_copy(update={"nodes": ["workers-2"]})),
+            {"Available": ("True", "ApiAnswers"), "NodesReady": ("False", "SomeNotReady")},
+        ),
+        (
+            report(health=WELL.model_copy(update={"certificate_expires_at": NOW})),
+            {"CertificatesValid": ("False", "Expired")},
+        ),
+        (report(generation=2), {"UpToDate": ("False", "ChangePending")}),
+        (report(health=None, **FAILED), {"Degraded": ("True", "VaultSealed"), "Progressing": ("False", "Idle")}),
+        (
+            report(phase=Phase.DEGRADED, waiting_on="machine workers-1 is Stopped"),
+            {"Degraded": ("True", "MachinesNotWell")},
+        ),
+        (report(waiting_on="VaultSealed: it is sealed"), {"Degraded": ("True", "Waiting")}),
+        (
+            report(deleting=True, phase=Phase.DELETING),
+            {"Deleting": ("True", "DeletionAskedFor"), "Available": ("False", "DeletionAskedFor")},
+        ),
+        (report(paused=True), {"Paused": ("True", "Paused")}),
+    ],
+)
+def test_conditions(given: StatusReport, expected: dict[str, tuple[str, str]]) -> None:
+    found = verdicts(given)
+    assert {kind: found[kind] for kind in expected} == expected
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
+    first = told(report(health=None))
+    later = told(report(at=NOW + timedelta(minutes=1)), first)
+    assert transition(later, "Available") == NOW + timedelta(minutes=1)
+    assert transition(later, "Degraded") == NOW
+
+
+def transition(status: ClusterResourceStatus, kind: str) -> datetime:
+    return next(condition.last_transition_time for condition in status.conditions if condition.type == kind)
+
+
+def test_the_operation_under_way_shows_the_step_with_trouble() -> None:
+    steps = [
+        StepStatus(name="claim", title="Claim", state=StepState.DONE),
+        StepStatus(name="boot", title="Boot", state=StepState.RUNNING, attempt=1),
+        StepStatus(
+            name="secrets",
+            title="Make secrets",
+            state=StepState.RUNNING,
+            attempt=3,
+            last_error=ERROR,
+            next_retry_time=NOW,
+        ),
+        StepStatus(name="api", title="Wait"),
+    ]
+    operation = told(report(health=None, operation=create(*steps), **NEW)).operation
+    assert operation is not None
+    assert (operation.progress, operation.step, operation.attempt) == ("1/4", "Make secrets", 3)
+    assert operation.last_error == ERROR
+    assert operation.cancellable
+
+
+def test_an_operation_that_ended_is_among_the_recent_ones_alone() -> None:
+    record = OperationRecord(
+        id="c/create",
+        type="CreateCluster",
+        started_at=NOW,
+        finished_at=NOW + timedelta(seconds=12.6),
+        outcome="Succeeded",
+        requested_by="alice",
+    )
+    ended = create(outcome="Succeeded", finished_at=NOW)
+    found = told(report(operation=ended, recent_operations=[record]))
+    assert found.operation is None
+    assert (found.recent_operations[0].duration_seconds, found.recent_operations[0].requested_by) == (13, "alice")
+
+
+def test_machines_are_counted() -> None:
+    found = told(report(health=WELL.model_copy(update={"nodes": ["workers-2", "strange-1"]})))
+    assert found.control_plane is not None
+    assert found.nodes is not None
+    assert (found.control_plane.ready, found.nodes.ready) == ("1/1", "1/2")
+    assert [(pool.name, pool.ready_replicas) for pool in found.node_pools] == [("workers", 1)]
+
+
+def test_a_release_is_begun_and_completed() -> None:
+    begun = told(report(health=None, **NEW)).release_history
+    assert [(record.release, record.completed_at) for record in begun] == [("1.37.2-1", None)]
+    done = told(report(at=NOW + timedelta(minutes=1)), told(report(health=None, **NEW))).release_history
+    assert [record.completed_at for record in done] == [NOW + timedelta(minutes=1)]
+    older = ClusterResourceStatus(
+        release_history=[begun[0].model_copy(update={"release": "1.36.3-1", "completed_at": NOW})]
+    )
+    assert [record.release for record in told(report(), older).release_history] == ["1.36.3-1", "1.37.2-1"]
+
+
+def test_what_is_told_again_tells_nothing_new() -> None:
+    first = told(report())
+    assert tells_the_same(told(report(at=NOW + timedelta(hours=1)), first), first)
+    assert not tells_the_same(told(report(paused=True), first), first)
+
+
+@given(
+    phase=st.sampled_from(list(Phase)),
+    health=st.sampled_from([None, WELL, ApiHealth(available=False, message="x" * 5000)]),
+    deleting=st.booleans(),
+    observed=st.integers(0, 2),
+    waiting=st.text(max_size=3000),
+)
+def test_whatever_is_reported_fits_the_schema(
+    *, phase: Phase, health: ApiHealth | None, deleting: bool, observed: int, waiting: str
+) -> None:
+    given = report(
+        health=health,
+        deleting=deleting,
+        phase=phase,
+        observed_generation=observed,
+        waiting_on=waiting,
+        operation=create(StepStatus(name="a", title="A", state=StepState.RUNNING, last_error=ERROR)),
+    )
+    found = told(given)
+    assert ClusterResourceStatus.model_validate_json(found.model_dump_json(by_alias=True)) == found
+    assert all(len(condition.message) <= 1000 for condition in found.conditions)
+    assert len({condition.type for condition in found.conditions}) == len(found.conditions) == 9
+    assert all(isinstance(condition, Condition) for condition in found.conditions)

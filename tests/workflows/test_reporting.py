@@ -1,0 +1,154 @@
+"""What a cluster that comes from a resource tells the resource, and what it takes from it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from api.errors import ErrorCode
+from api.status import Phase
+from contracts import activities as names
+from contracts import queues
+from contracts.reporting import ApiHealth, StatusReport
+from contracts.workflows import CLUSTER, Accepted, ApplyRequest, workflow_id
+from tests.support.resources import cluster_document, cluster_input
+from tests.workflows.conftest import Clusters
+
+UID = "9c2a6b1e-0000-4000-8000-000000000001"
+
+
+async def start(clusters: Clusters, name: str, **spec: Any) -> WorkflowHandle[Any, str]:
+    """Start a cluster as the bridge does."""
+    given = cluster_input(name, **spec)
+    metadata = given.metadata.model_copy(update={"uid": UID})
+    return await clusters.client.start_workflow(
+        CLUSTER,
+        given.model_copy(update={"resource": True, "metadata": metadata, "requested_by": "alice"}),
+        id=workflow_id("default", name),
+        task_queue=queues.CLUSTERS,
+        result_type=str,
+    )
+
+
+async def apply(
+    handle: WorkflowHandle[Any, str], *, resource: bool = True, generation: int = 2, **spec: Any
+) -> str:
+    """Apply a spec."""
+    wanted = cluster_document(**spec)["spec"]
+    request = ApplyRequest.model_validate(
+        {"uid": UID, "generation": generation, "spec": wanted, "resource": resource}
+    )
+    accepted: Accepted = await handle.execute_update("apply", request, result_type=Accepted)
+    return accepted.message
+
+
+async def reported(clusters: Clusters, wanted: Callable[[StatusReport], bool]) -> StatusReport:
+    """Wait until the last report is as wanted."""
+    while not clusters.script.reports or not wanted(clusters.script.reports[-1]):
+        await asyncio.sleep(0.05)
+    return clusters.script.reports[-1]
+
+
+async def test_a_create_and_a_delete_are_told_and_the_resource_is_let_go(clusters: Clusters) -> None:
+    handle = await start(clusters, "told")
+    last = await reported(
+        clusters, lambda report: report.status.phase == Phase.RUNNING and report.health is not None
+    )
+    reports = clusters.script.reports
+    assert last.resource.uid == UID
+    assert last.status.recent_operations[0].requested_by == "alice"
+    assert [report.sequence for report in reports] == sorted({report.sequence for report in reports})
+    events = [event for report in reports for event in report.events]
+    assert [event.reason for event in events] == ["CreateClusterStarted", "CreateClusterSucceeded"]
+    await clusters.send(handle, "delete", requestedBy="bob")
+    assert "nothing is left" in await handle.result()
+    assert clusters.script.reports[-1].status.phase == Phase.DELETED
+    assert clusters.script.reports[-1].deleting
+    assert [resource.uid for resource in clusters.script.released] == [UID]
+
+
+async def test_a_cluster_without_a_resource_tells_nobody(clusters: Clusters) -> None:
+    handle = await clusters.start("untold")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "delete")
+    await handle.result()
+    assert clusters.script.reports == []
+    assert clusters.script.released == []
+    assert clusters.script.count(names.PROBE_API) == 0
+
+
+async def test_what_the_api_says_is_told_once_it_changes(clusters: Clusters) -> None:
+    handle = await start(clusters, "probed")
+    await reported(clusters, lambda report: report.health == ApiHealth(available=True, message="answers"))
+    told = len(clusters.script.reports)
+    clusters.script.health = ApiHealth(available=False, message="silent")
+    await reported(clusters, lambda report: report.health == clusters.script.health)
+    assert len(clusters.script.reports) == told + 1
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_a_host_cluster_that_is_away_holds_nothing_up(clusters: Clusters) -> None:
+    clusters.script.failures[names.REPORT_STATUS] = 4
+    clusters.script.failures[names.RELEASE_RESOURCE] = 1
+    handle = await start(clusters, "alone")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await reported(clusters, lambda report: report.status.phase == Phase.RUNNING)
+    await clusters.send(handle, "delete")
+    await handle.result()
+    assert len(clusters.script.released) == 1
+
+
+async def test_a_later_number_in_the_resource_is_passed(clusters: Clusters) -> None:
+    clusters.script.newest = 1 << 52
+    handle = await start(clusters, "passed")
+    await reported(clusters, lambda report: report.sequence > 1 << 52)
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_the_spec_comes_from_the_resource_alone(clusters: Clusters) -> None:
+    handle = await start(clusters, "owned")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    with pytest.raises(WorkflowUpdateFailedError) as failure:
+        await apply(handle, resource=False)
+    assert isinstance(failure.value.cause, ApplicationError)
+    assert failure.value.cause.type == ErrorCode.MANAGED_BY_RESOURCE
+    assert await apply(handle) == "nothing to change"
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_a_cluster_that_was_started_by_hand_is_adopted_by_a_resource(clusters: Clusters) -> None:
+    handle = await clusters.start("adopted")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await apply(handle)
+    assert (await reported(clusters, lambda report: report.health is not None)).resource.uid == UID
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_what_can_not_be_created_waits_for_another_spec(clusters: Clusters) -> None:
+    handle = await start(clusters, "mistaken", release="9.9.9-9")
+    failed = await reported(clusters, lambda report: report.status.phase == Phase.FAILED)
+    assert "9.9.9-9" in failed.status.waiting_on
+    assert "created as it is specified now" in await apply(handle)
+    await reported(clusters, lambda report: report.status.phase == Phase.RUNNING)
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_an_undone_create_waits_while_its_resource_is_there(clusters: Clusters) -> None:
+    clusters.script.gates[names.AWAIT_API] = asyncio.Event()
+    handle = await start(clusters, "undone")
+    await clusters.until(handle, lambda _: clusters.script.count(names.AWAIT_API) > 0)
+    await clusters.send(handle, "cancel")
+    await reported(clusters, lambda report: report.status.phase == Phase.FAILED)
+    clusters.script.gates[names.AWAIT_API].set()
+    await clusters.send(handle, "retry")
+    await reported(clusters, lambda report: report.status.phase == Phase.RUNNING)
+    await clusters.send(handle, "delete")
+    await handle.result()

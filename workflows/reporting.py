@@ -1,0 +1,181 @@
+"""Telling the ``Cluster`` resource in the host cluster how its cluster is; the only writer of its status.
+
+Only for clusters that come from a resource. Reports never hold up an operation: they are made beside it, the first
+of a burst at once and the next a second later, and again and again while the host cluster is away.
+"""
+
+import asyncio
+import contextlib
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from api.status import OperationStatus
+from contracts import activities as names
+from contracts import queues
+from contracts.reporting import (
+    ApiHealth,
+    ProbeRequest,
+    ReportAnswer,
+    ResourceEvent,
+    ResourceReference,
+    StatusReport,
+)
+from workflows import policies
+from workflows.asking import ask
+from workflows.entity import Entity
+from workflows.failures import error_status
+
+
+class Reporting:
+    """Reports about one cluster, and the probe of its API that some of them come from."""
+
+    def __init__(self, entity: Entity) -> None:
+        """Report nothing yet."""
+        self._entity = entity
+        self._changed = False
+        self._stopped = False
+        self._events: list[ResourceEvent] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def note(self) -> None:
+        """Note that something has changed; the first time begins to report."""
+        self._changed = True
+        if self._entity.resource_uid and not self._tasks and not self._stopped:
+            self._tasks = [asyncio.create_task(self._report()), asyncio.create_task(self._probe())]
+
+    def note_begun(self, operation: str) -> None:
+        """Have an Event tell that an operation begins."""
+        now = workflow.now()
+        self._add(
+            ResourceEvent(
+                key=f"{operation}.begun.{now.isoformat()}", reason=f"{operation}Started", message="started", at=now
+            )
+        )
+
+    def note_ended(self, operation: OperationStatus) -> None:
+        """Have an Event tell how an operation has ended."""
+        outcome, error = operation.outcome or "Failed", operation.last_error
+        self._add(
+            ResourceEvent(
+                key=f"{operation.type}.ended.{operation.started_at.isoformat()}",
+                reason=f"{operation.type}{outcome}",
+                message=f"{error.code}: {error.message}; {error.hint}" if error else outcome.lower(),
+                warning=outcome == "Failed",
+                at=operation.finished_at or workflow.now(),
+            )
+        )
+
+    def stop_probing(self) -> None:
+        """Look at the API no more: it is about to go."""
+        for task in self._tasks[1:]:
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Stop between two reports, so that the workflow may continue as new: the next run begins with one."""
+        self._stopped = True
+        self.stop_probing()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def let_go(self) -> None:
+        """Tell the end, and let the resource go, however long the host cluster is away."""
+        if not self._entity.resource_uid:
+            return
+        await self.stop()
+        attempt = 0
+        while True:
+            try:
+                await self._send()
+                await ask(
+                    names.RELEASE_RESOURCE, queues.HOST, self._resource(), ReportAnswer, "let the resource go"
+                )
+            except ActivityError:
+                attempt += 1
+                await workflow.sleep(policies.backoff(attempt), summary="let the resource go")
+            else:
+                return
+
+    def _add(self, event: ResourceEvent) -> None:
+        if self._entity.resource_uid:
+            self._events = [*self._events, event][-policies.KEPT_EVENTS :]
+
+    async def _report(self) -> None:
+        attempt, last = 0, datetime.min.replace(tzinfo=workflow.now().tzinfo)
+        while True:
+            await workflow.wait_condition(lambda: self._changed or self._stopped)
+            await self._rest(last + policies.REPORT_INTERVAL - workflow.now())
+            if self._stopped:
+                return
+            last = workflow.now()
+            try:
+                await self._send()
+            except ActivityError:
+                attempt += 1
+                self._changed = True
+                await self._rest(policies.backoff(attempt))
+            else:
+                attempt = 0
+
+    async def _rest(self, time: timedelta) -> None:
+        if time > timedelta(0):
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._stopped, timeout=time, timeout_summary="next report to the resource"
+                )
+
+    async def _send(self) -> None:
+        """Tell the resource all that there is to tell."""
+        entity, events, self._changed = self._entity, self._events, False
+        now = workflow.now()
+        # By the clock, so that a cluster whose history was lost goes on from where it was.
+        entity.sequence = max(entity.sequence + 1, int(now.timestamp() * 1000))
+        report = StatusReport(
+            resource=self._resource(),
+            sequence=entity.sequence,
+            reported_at=now,
+            spec=entity.context.spec,
+            status=entity.status(),
+            health=entity.health,
+            deleting=entity.wishes.delete,
+            run_id=workflow.info().run_id,
+            events=events,
+        )
+        answer = await ask(names.REPORT_STATUS, queues.HOST, report, ReportAnswer, "report to the resource")
+        self._events = [event for event in self._events if event not in events]
+        if answer.sequence > entity.sequence:
+            # Somebody wrote a later number into the resource; nobody else reports about this cluster.
+            entity.sequence, self._changed = answer.sequence, True
+
+    def _resource(self) -> ResourceReference:
+        context = self._entity.context
+        return ResourceReference(namespace=context.namespace, name=context.name, uid=self._entity.resource_uid)
+
+    async def _probe(self) -> None:
+        """Look at the cluster's API for as long as it lives; what changes is reported."""
+        entity = self._entity
+        while True:
+            await workflow.wait_condition(lambda: entity.created)
+            if entity.wishes.delete:
+                return
+            try:
+                entity.health = await self._await_change()
+            except ActivityError as error:
+                # Its worker tries again by itself; what comes here is for people, who see it in the Web UI too.
+                entity.health = ApiHealth(available=False, message=error_status(error).message)
+                await self._rest(policies.LOOK_AGAIN)
+            self.note()
+
+    async def _await_change(self) -> ApiHealth:
+        spec = self._entity.context.spec
+        health: ApiHealth = await workflow.execute_activity(
+            names.PROBE_API,
+            ProbeRequest(cluster=self._entity.context, known=self._entity.health),
+            result_type=ApiHealth,
+            task_queue=queues.probes(spec.site, spec.provider),
+            start_to_close_timeout=policies.PROBE_TIMEOUT,
+            heartbeat_timeout=policies.PROBE_HEARTBEAT_TIMEOUT,
+            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+            summary="look at the API until something changes",
+        )
+        return health
