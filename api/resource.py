@@ -3,13 +3,28 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schema import keyed_by
 from api.status import ErrorStatus, Phase, StatusModel
 
 FINALIZER = "cluster.giantnetes.io"
 """Keeps a ``Cluster`` until nothing of its cluster is left."""
+
+CONFIRM_DELETION = "giantnetes.io/confirm-deletion"
+"""Annotation: the resource's own uid, without which a deleted resource stays and its cluster lives on."""
+
+ABANDON = "giantnetes.io/abandon"
+"""Annotation: the resource's own uid, by which a deleted resource goes and its cluster lives on."""
+
+OPERATION = "giantnetes.io/operation"
+"""Annotation: something to do now; it is taken away when it is taken up."""
+
+REQUESTED_BY = "giantnetes.io/requested-by"
+"""Annotation: the user who changed the resource last, written by the host cluster's admission."""
+
+Time = Annotated[datetime, AfterValidator(lambda time: time.replace(microsecond=0))]
+"""As Kubernetes' own times: to the second (metav1.Time)."""
 
 Short = Annotated[str, StringConstraints(max_length=1024)]
 
@@ -21,7 +36,7 @@ class Condition(StatusModel):
     status: Literal["True", "False", "Unknown"]
     reason: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)]
     message: Annotated[str, StringConstraints(max_length=32768)] = ""
-    last_transition_time: datetime
+    last_transition_time: Time
     observed_generation: int = Field(default=0, ge=0)
 
 
@@ -35,10 +50,10 @@ class CurrentOperation(StatusModel):
     step_index: int = Field(default=0, description="How many steps are done.")
     step_count: int = Field(default=0, description="How many steps there are.")
     attempt: int = Field(default=0, description="Attempt of the step; more than 1 after an error.")
-    started_at: datetime
+    started_at: Time
     waiting_on: Short = Field(default="", description="What it waits for, if that isn't the step's work.")
     last_error: ErrorStatus | None = Field(default=None, description="Why the step is tried again.")
-    next_retry_time: datetime | None = Field(default=None, description="When the step is tried again.")
+    next_retry_time: Time | None = Field(default=None, description="When the step is tried again.")
     cancellable: bool = Field(default=False, description="Whether giantnetes.io/operation=cancel would stop it.")
 
 
@@ -47,8 +62,8 @@ class EndedOperation(StatusModel):
 
     id: Short
     type: Short
-    started_at: datetime
-    finished_at: datetime
+    started_at: Time
+    finished_at: Time
     duration_seconds: int
     outcome: Literal["Succeeded", "Failed", "Cancelled"]
     message: Short = ""
@@ -73,8 +88,8 @@ class ReleaseRecord(StatusModel):
     """A release that the cluster has had."""
 
     release: Short
-    started_at: datetime
-    completed_at: datetime | None = None
+    started_at: Time
+    completed_at: Time | None = None
 
 
 class ClusterResourceStatus(StatusModel):
@@ -83,7 +98,7 @@ class ClusterResourceStatus(StatusModel):
     observed_generation: int = Field(
         default=0, description="Generation of the spec that the cluster has taken up."
     )
-    last_reported_time: datetime | None = Field(default=None, description="When this was reported.")
+    last_reported_time: Time | None = Field(default=None, description="When this was reported.")
     sequence: int = Field(default=0, description="Number of the report: a later one is never overwritten.")
     phase: Phase = Field(default=Phase.PENDING, description="A word for people.")
     conditions: list[Condition] = Field(
@@ -96,7 +111,7 @@ class ClusterResourceStatus(StatusModel):
     nodes: MachineCounts | None = Field(default=None, description="Nodes of all pools.")
     node_pools: list[PoolCounts] = Field(default_factory=list, max_length=10, json_schema_extra=keyed_by("name"))
     release_history: list[ReleaseRecord] = Field(default_factory=list, max_length=10)
-    certificates_expire_at: datetime | None = Field(default=None, description="When the first certificate ends.")
+    certificates_expire_at: Time | None = Field(default=None, description="When the first certificate ends.")
     cluster_id: Short = Field(default="", description="What names and tags everything of the cluster outside.")
     workflow_id: Short = ""
     run_id: Short = ""

@@ -99,3 +99,4 @@ class ClusterStatus(StatusModel):
     operation: OperationStatus | None = None
     recent_operations: list[OperationRecord] = Field(default_factory=list)
     waiting_on: str = ""
+    resource_gone: bool = False

@@ -19,13 +19,13 @@ class ResourceReference(WireModel):
 
 
 class ApiHealth(WireModel):
-    """What was seen of a cluster from its own API.
+    """What was seen of a cluster from its own API; ``available`` is None when it could not be looked at.
 
     ``control_plane`` names the machines whose API server is ready, ``nodes`` the nodes that are Ready;
     ``certificate_expires_at`` is when the first of the API servers' certificates ends.
     """
 
-    available: bool
+    available: bool | None
     message: str = ""
     control_plane: list[str] = Field(default_factory=list)
     nodes: list[str] = Field(default_factory=list)

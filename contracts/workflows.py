@@ -73,6 +73,7 @@ class Carried(WireModel):
     unwell: list[Unwell] = Field(default_factory=list)
     next_look: datetime | None = None
     resource_uid: str = ""
+    resource_gone: bool = False
     health: ApiHealth | None = None
     sequence: int = 0
 

@@ -66,12 +66,10 @@ def _available(report: StatusReport) -> Verdict:
     kind, health = ConditionType.AVAILABLE, report.health
     if report.deleting:
         return kind, False, Reason.DELETION_ASKED_FOR, "it is being deleted"
-    if health is None:
-        return (
-            (kind, None, Reason.NOT_PROBED, "its API has not been asked yet")
-            if _created(report)
-            else (kind, False, Reason.NOT_CREATED, "it has not been created yet")
-        )
+    if not _created(report):
+        return kind, False, Reason.NOT_CREATED, "it has not been created yet"
+    if health is None or health.available is None:
+        return kind, None, Reason.NOT_PROBED, health.message if health else "its API has not been asked yet"
     return kind, health.available, Reason.API_ANSWERS if health.available else Reason.API_SILENT, health.message
 
 

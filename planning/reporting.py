@@ -109,5 +109,5 @@ def _releases(report: StatusReport, before: ClusterResourceStatus) -> list[Relea
         earlier = [*before.release_history, ReleaseRecord(release=release, started_at=report.reported_at)][-10:]
         *earlier, last = earlier
     if last.completed_at is None and report.status.observed_generation >= report.status.generation:
-        last = last.model_copy(update={"completed_at": report.reported_at})
+        last = last.model_copy(update={"completed_at": report.reported_at.replace(microsecond=0)})
     return [*earlier, last]

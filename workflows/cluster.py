@@ -309,6 +309,11 @@ class ClusterWorkflow(Updates):
         self._show()
 
     @workflow.signal
+    def report(self) -> None:
+        """Tell the resource how the cluster is, changed or not. Not for people: the bridge asks."""
+        self._reporting.note()
+
+    @workflow.signal
     def move_machine(self, request: MoveMachine) -> None:
         """Record that a machine must leave its hypervisor. Not for people: they tell the hypervisor."""
         entity, wishes = self._entity, self._entity.wishes

@@ -60,6 +60,7 @@ class Entity:
     unwell: list[Unwell] = field(default_factory=list)
     next_look: datetime | None = None
     resource_uid: str = ""
+    resource_gone: bool = False
     health: ApiHealth | None = None
     sequence: int = 0
     wishes: Wishes = field(default_factory=Wishes)
@@ -144,6 +145,7 @@ class Entity:
             operation=self.operation,
             recent_operations=self.recent,
             waiting_on=self.waiting_on,
+            resource_gone=self.resource_gone,
         )
 
     def carried(self) -> Carried:
@@ -170,6 +172,7 @@ class Entity:
             unwell=self.unwell,
             next_look=self.next_look,
             resource_uid=self.resource_uid,
+            resource_gone=self.resource_gone,
             health=self.health,
             sequence=self.sequence,
         )
@@ -188,6 +191,8 @@ def new_entity(start: ClusterInput, proposed_id: str, now: datetime) -> Entity:
     entity.wishes.asked_by = start.requested_by
     if start.carried:
         _restore(entity, start.carried)
+    if start.resource or entity.resource_uid:
+        entity.uid = entity.resource_uid or None  # it may have been let go since, or have come later
     return entity
 
 
@@ -222,6 +227,6 @@ def _restore(entity: Entity, carried: Carried) -> None:
     entity.unwell = list(carried.unwell)
     entity.next_look = carried.next_look
     entity.resource_uid = carried.resource_uid
-    entity.uid = carried.resource_uid or entity.uid
+    entity.resource_gone = carried.resource_gone
     entity.health = carried.health
     entity.sequence = carried.sequence

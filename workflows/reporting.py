@@ -25,7 +25,7 @@ from contracts.reporting import (
 from workflows import policies
 from workflows.asking import ask
 from workflows.entity import Entity
-from workflows.failures import error_status
+from workflows.failures import error_status, is_cancelled
 
 
 class Reporting:
@@ -78,6 +78,12 @@ class Reporting:
         self.stop_probing()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def abandon(self, told: str) -> None:
+        """Tell what lives on, and let the resource go; a later resource may begin to be reported to."""
+        self._add(ResourceEvent(key="abandoned", reason="Abandoned", message=told, at=workflow.now()))
+        await self.let_go()
+        self._stopped, self._tasks, self._entity.health = False, [], None
+
     async def let_go(self) -> None:
         """Tell the end, and let the resource go, however long the host cluster is away."""
         if not self._entity.resource_uid:
@@ -109,7 +115,8 @@ class Reporting:
                 return
             last = workflow.now()
             try:
-                await self._send()
+                if await self._send():
+                    return
             except ActivityError:
                 attempt += 1
                 self._changed = True
@@ -124,8 +131,8 @@ class Reporting:
                     lambda: self._stopped, timeout=time, timeout_summary="next report to the resource"
                 )
 
-    async def _send(self) -> None:
-        """Tell the resource all that there is to tell."""
+    async def _send(self) -> bool:
+        """Tell the resource all that there is to tell; returns whether it is gone, and forgets it then."""
         entity, events, self._changed = self._entity, self._events, False
         now = workflow.now()
         # By the clock, so that a cluster whose history was lost goes on from where it was.
@@ -146,6 +153,11 @@ class Reporting:
         if answer.sequence > entity.sequence:
             # Somebody wrote a later number into the resource; nobody else reports about this cluster.
             entity.sequence, self._changed = answer.sequence, True
+        if answer.gone and not entity.wishes.delete:
+            entity.resource_gone, entity.resource_uid, entity.uid = True, "", None
+            self.stop_probing()
+            self._tasks, entity.health = [], None
+        return answer.gone
 
     def _resource(self) -> ResourceReference:
         context = self._entity.context
@@ -161,8 +173,10 @@ class Reporting:
             try:
                 entity.health = await self._await_change()
             except ActivityError as error:
+                if is_cancelled(error):
+                    return
                 # Its worker tries again by itself; what comes here is for people, who see it in the Web UI too.
-                entity.health = ApiHealth(available=False, message=error_status(error).message)
+                entity.health = ApiHealth(available=None, message=error_status(error).message)
                 await self._rest(policies.LOOK_AGAIN)
             self.note()
 

@@ -4,16 +4,19 @@ from temporalio import workflow
 
 from api.errors import ErrorCode
 from api.status import Phase
+from contracts.machines import machine_names
 from contracts.workflows import Accepted, ApplyRequest, Reason, ReplaceMachineRequest
 from workflows.access import Access
 from workflows.children import Child
 from workflows.entity import refusal
+from workflows.reporting import Reporting
 
 
 class Updates(Access):
     """The part of the ``Cluster`` workflow that takes updates; its loop does what they ask for."""
 
     _child: Child | None
+    _reporting: Reporting
 
     def _show(self) -> None:
         """Publish the state."""
@@ -33,6 +36,7 @@ class Updates(Access):
                 entity.wishes.retry = True
                 told = "it will be created as it is specified now"
             entity.resource_uid = entity.uid = request.uid
+            entity.resource_gone = False
             self._show()
         return Accepted(message=told, generation=entity.generation)
 
@@ -112,3 +116,22 @@ class Updates(Access):
             raise refusal(ErrorCode.CLUSTER_DELETED, "a delete can't be cancelled")
         if self._entity.created and self._child is None:
             raise refusal(ErrorCode.CLUSTER_COMPLETE, "no operation is under way; use delete to delete it")
+
+    @workflow.update(description="Let the cluster's resource go, and leave the cluster as it is: {reason}.")
+    async def abandon(self, request: Reason) -> Accepted:
+        """Forget the resource; the cluster lives on as one that was started by hand, and may be adopted again."""
+        entity, context = self._entity, self._entity.context
+        told = f"cluster {context.cluster_id} lives on with {', '.join(machine_names(context.spec))}"
+        entity.wishes.asked_by = request.requested_by
+        await self._reporting.abandon(told)
+        entity.resource_uid, entity.uid = "", None
+        return Accepted(message=told, generation=entity.generation)
+
+    @abandon.validator
+    def check_abandon(self, request: Reason) -> None:
+        """Refuse when there is no resource, or nothing that could live on."""
+        del request
+        if not self._entity.resource_uid:
+            raise refusal(ErrorCode.INVALID_SPEC, "it has no resource that could be let go")
+        if self._entity.wishes.delete:
+            raise refusal(ErrorCode.CLUSTER_DELETED, "it is being deleted")

@@ -6,12 +6,16 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities import probing
+from api.errors import ErrorCode
 from contracts.context import ClusterContext
+from contracts.errors import StepError
 from contracts.reporting import ApiHealth, ProbeRequest
 from tests.activities.kubernetes.golden import cluster_nowhere
 
 UP = ApiHealth(available=True, message="answers", nodes=["workers-1"])
 DOWN = ApiHealth(available=False, message="silent")
+SEALED = ApiHealth(available=None)
+"""Vault gives no certificate to look with."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +29,10 @@ async def probe(*seen: ApiHealth, known: ApiHealth | None) -> ApiHealth:
     looks = iter(seen)
 
     def look(_: ClusterContext) -> ApiHealth:
-        return next(looks)
+        found = next(looks)
+        if found is SEALED:
+            raise StepError(ErrorCode.VAULT_SEALED, "it is sealed")
+        return found
 
     prober = probing.Prober(look)
     request = ProbeRequest(cluster=cluster_nowhere(), known=known)
@@ -48,3 +55,10 @@ async def test_one_silence_is_no_proof() -> None:
 
 async def test_an_api_that_is_back_is_told_at_once() -> None:
     assert await probe(DOWN, UP, known=DOWN) == UP
+
+
+async def test_who_can_not_look_tells_why_and_leaves_the_rest_as_it_was_known() -> None:
+    seen = await probe(SEALED, SEALED, known=UP)
+    assert seen == UP.model_copy(update={"available": None, "message": "VaultSealed: it is sealed"})
+    assert await probe(SEALED, UP, known=seen) == UP
+    assert (await probe(SEALED, known=None)).available is None

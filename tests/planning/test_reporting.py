@@ -104,6 +104,10 @@ FAILED: dict[str, Any] = {
             {"Available": ("False", "ApiSilent"), "NodesReady": ("Unknown", "NotProbed")},
         ),
         (
+            report(health=ApiHealth(available=None, message="VaultSealed: it is sealed")),
+            {"Available": ("Unknown", "NotProbed")},
+        ),
+        (
             report(health=WELL.model_copy(update={"nodes": ["workers-2"]})),
             {"Available": ("True", "ApiAnswers"), "NodesReady": ("False", "SomeNotReady")},
         ),

@@ -75,6 +75,7 @@ class Script:
         self.reports: list[StatusReport] = []
         self.released: list[ResourceReference] = []
         self.newest = 0
+        self.gone = False
         self.health = ApiHealth(available=True, message="answers")
 
     def registered(self, _namespace: str, _name: str) -> list[Holding]:
@@ -118,7 +119,7 @@ class Script:
     def report(self, report: StatusReport) -> ReportAnswer:
         """Keep a report."""
         self.reports.append(report)
-        return ReportAnswer(sequence=max(self.newest, report.sequence))
+        return ReportAnswer(sequence=max(self.newest, report.sequence), gone=self.gone)
 
     def release(self, resource: ResourceReference) -> ReportAnswer:
         """Note that a resource was let go."""

@@ -131,6 +131,55 @@ async def test_a_cluster_that_was_started_by_hand_is_adopted_by_a_resource(clust
     await handle.result()
 
 
+async def test_an_abandoned_cluster_lives_on_and_may_be_adopted(clusters: Clusters) -> None:
+    handle = await start(clusters, "abandoned")
+    await reported(clusters, lambda report: report.health is not None)
+    answer = await clusters.send(handle, "abandon")
+    assert "lives on with control-plane-1, workers-1, workers-2" in answer.message
+    assert [resource.uid for resource in clusters.script.released] == [UID]
+    assert clusters.script.reports[-1].events[-1].reason == "Abandoned"
+    told, probes = len(clusters.script.reports), clusters.script.count(names.PROBE_API)
+    await clusters.send(handle, "pause")
+    await clusters.send(handle, "resume")
+    assert (len(clusters.script.reports), clusters.script.count(names.PROBE_API)) == (told, probes)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await clusters.send(handle, "abandon")
+    await apply(handle)
+    await reported(clusters, lambda report: report.health is not None)
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_a_resource_that_is_gone_is_told_no_more_and_another_one_adopts(clusters: Clusters) -> None:
+    handle = await start(clusters, "lost")
+    await reported(clusters, lambda report: report.health is not None)
+    clusters.script.gone = True
+    await clusters.send(handle, "pause")
+    assert (await clusters.until(handle, lambda status: status.resource_gone)).phase == Phase.RUNNING
+    clusters.script.gone = False
+    await apply(handle)
+    assert (await reported(clusters, lambda report: report.health is not None)).status.resource_gone is False
+    await clusters.send(handle, "resume")
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_reports_go_on_when_the_workflow_continues_as_new(clusters: Clusters) -> None:
+    handle = await start(clusters, "renewed")
+    first = await reported(clusters, lambda report: report.health is not None)
+    for _ in range(2):  # a cancel that was used up continues as new
+        await handle.cancel()
+        last = clusters.script.reports[-1].run_id
+        while clusters.script.reports[-1].run_id == last:
+            await asyncio.sleep(0.05)
+    latest = clusters.client.get_workflow_handle(handle.id, result_type=str)
+    clusters.script.health = ApiHealth(available=False, message="silent")
+    again = await reported(clusters, lambda report: report.health == clusters.script.health)
+    assert again.sequence > first.sequence
+    await clusters.send(latest, "delete")
+    await latest.result()
+
+
 async def test_what_can_not_be_created_waits_for_another_spec(clusters: Clusters) -> None:
     handle = await start(clusters, "mistaken", release="9.9.9-9")
     failed = await reported(clusters, lambda report: report.status.phase == Phase.FAILED)
