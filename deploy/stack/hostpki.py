@@ -1,4 +1,4 @@
-"""Certificates of the host cluster's API in the local stack, and its administrator's kubeconfig.
+"""Certificates of the host cluster's API in the local stack, and kubeconfigs of those who use it.
 
 Two certificate authorities, one for Kubernetes and one for etcd, so that no client of one is let in by the other
 (https://kubernetes.io/docs/setup/best-practices/certificates/). Keys are P-256. A key and its certificate share
@@ -45,6 +45,8 @@ LEAVES = (
     Leaf("apiserver-etcd-client", "etcd-ca", "kube-apiserver-etcd-client", (CLIENT,)),
     Leaf("apiserver", "kubernetes-ca", "kube-apiserver", (SERVER,)),
     Leaf("admin", "kubernetes-ca", "kubernetes-admin", (CLIENT,), organization="system:masters"),
+    Leaf("bridge", "kubernetes-ca", "giantnetes-bridge", (CLIENT,)),
+    Leaf("worker", "kubernetes-ca", "giantnetes-worker", (CLIENT,)),
 )
 _SERVER_NAMES = (
     x509.DNSName("localhost"),
@@ -70,7 +72,9 @@ def ensure(stack: Stack, now: datetime | None = None) -> None:
             write_private(path, _pem(key) + _issue(leaf, key, authority, now).public_bytes(_PEM))
     if not (folder / "service-account.key").exists():
         write_private(folder / "service-account.key", _pem(ec.generate_private_key(ec.SECP256R1())))
-    write_private(stack.host_kubeconfig, _kubeconfig(stack, folder))
+    write_private(stack.host_kubeconfig, _kubeconfig(stack, folder, "admin"))
+    for process in ("bridge", "worker"):
+        write_private(stack.process_kubeconfig(process), _kubeconfig(stack, folder, process))
 
 
 Authority = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
@@ -154,16 +158,16 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(_PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
 
 
-def _kubeconfig(stack: Stack, folder: Path) -> str:
+def _kubeconfig(stack: Stack, folder: Path, user: str) -> str:
     cluster = {"server": stack.host_api_url, "certificate-authority": str(folder / "kubernetes-ca.crt")}
-    admin = str(folder / "admin.pem")
+    pair = str(folder / f"{user}.pem")
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "host", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"client-certificate": admin, "client-key": admin}}],
-            "contexts": [{"name": "host", "context": {"cluster": "host", "user": "admin"}}],
+            "users": [{"name": user, "user": {"client-certificate": pair, "client-key": pair}}],
+            "contexts": [{"name": "host", "context": {"cluster": "host", "user": user}}],
             "current-context": "host",
         },
         sort_keys=False,

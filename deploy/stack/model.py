@@ -30,6 +30,7 @@ class Ports(BaseModel):
     host_etcd_peer: int = Field(default=2380, gt=0, lt=65536)
     host_apiserver: int = Field(default=6443, gt=0, lt=65536)
     metrics: int = Field(default=9233, gt=0, lt=65536)
+    bridge: int = Field(default=9234, gt=0, lt=65536)
 
 
 class Stack(BaseModel):
@@ -76,9 +77,18 @@ class Stack(BaseModel):
         return f"{LOOPBACK}:{self.ports.metrics}"
 
     @property
+    def bridge_address(self) -> str:
+        """Return ``host:port`` of the bridge's health checks and metrics."""
+        return f"{LOOPBACK}:{self.ports.bridge}"
+
+    @property
     def host_kubeconfig(self) -> Path:
         """Return the kubeconfig of the host cluster's administrator (mode 0600)."""
         return self.state / "host" / "kubeconfig"
+
+    def process_kubeconfig(self, process: str) -> Path:
+        """Return the kubeconfig (mode 0600) of ``bridge`` or ``worker``, which may do only what they have to."""
+        return self.state / "host" / f"{process}.kubeconfig"
 
     @property
     def logs(self) -> Path:

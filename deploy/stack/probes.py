@@ -41,6 +41,11 @@ def worker(stack: Stack) -> bool:
     return _answers(f"http://{stack.metrics_address}/metrics")
 
 
+def bridge(stack: Stack) -> bool:
+    """Return whether the bridge has its Lease and knows all resources."""
+    return _answers(f"http://{stack.bridge_address}/leading")
+
+
 def _answers(url: str, certificate: Path | None = None, authority: Path | None = None) -> bool:
     with requests.Session() as session:
         session.trust_env = False

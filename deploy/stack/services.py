@@ -12,7 +12,7 @@ from temporalio.common import SearchAttributeKey
 from contracts.workflows import SEARCH_ATTRIBUTES
 from deploy.binaries import BinariesError, Part, ensure, release_parts, tool
 from deploy.paths import cache_dir
-from deploy.stack import hostpki, openbao, probes
+from deploy.stack import hostcluster, hostpki, openbao, probes
 from deploy.stack.errors import StackError
 from deploy.stack.model import LOOPBACK, Stack
 from planning.releases import load_releases
@@ -47,7 +47,7 @@ class Service:
 COMMANDS = ("temporal", "bao", "etcd", "kube-apiserver")
 """The names of the executables that the services are run with."""
 
-ALL = ("temporal", "openbao", "host-etcd", "host-apiserver", "worker")
+ALL = ("temporal", "openbao", "host-etcd", "host-apiserver", "worker", "bridge")
 """The names of all services."""
 
 
@@ -76,6 +76,7 @@ def table(stack: Stack, commands: Mapping[str, Path]) -> dict[str, Service]:
         _host_etcd(stack, commands["etcd"]),
         _host_apiserver(stack, commands["kube-apiserver"]),
         _worker(stack),
+        _bridge(stack),
     )
     return {service.name: service for service in services}
 
@@ -179,6 +180,8 @@ def _host_apiserver(stack: Stack, command: Path) -> Service:
         command=(str(command), *_flags(arguments)),
         address=stack.host_api_url,
         ports=("host_apiserver",),
+        answers=lambda: probes.host_apiserver(stack),
+        settle=lambda: hostcluster.settle(stack),
         probe=lambda: probes.host_apiserver(stack),
         priority=200,
     )
@@ -197,9 +200,31 @@ def _worker(stack: Stack) -> Service:
             "VAULT_ADDR": stack.vault_address,
             "GIANTNETES_METRICS_ADDRESS": stack.metrics_address,
             "GIANTNETES_CACHE": str(cache_dir()),
+            "KUBECONFIG": str(stack.process_kubeconfig("worker")),
         },
         priority=1000,
         stop_s=10,
+    )
+
+
+def _bridge(stack: Stack) -> Service:
+    return Service(
+        name="bridge",
+        command=(sys.executable, "-m", "workers.bridge"),
+        address=f"http://{stack.bridge_address}/metrics",
+        ports=("bridge",),
+        answers=lambda: probes.bridge(stack),
+        settle=lambda: hostcluster.await_clusters(stack),
+        probe=lambda: probes.bridge(stack),
+        after=("temporal", "host-apiserver"),
+        environment={
+            **stack.temporal_settings,
+            "GIANTNETES_METRICS_ADDRESS": stack.bridge_address,
+            # supervisord runs one at a time: the next need not wait for the Lease of one that was killed
+            "GIANTNETES_IDENTITY": "local",
+            "KUBECONFIG": str(stack.process_kubeconfig("bridge")),
+        },
+        priority=1000,
     )
 
 

@@ -39,9 +39,9 @@ def test_services_are_not_started_by_supervisord_itself_but_kept_alive(
         assert shlex.split(section["command"]) == list(table[name].command)
 
 
-def test_the_worker_is_stopped_first_and_the_databases_last(table: dict[str, Service]) -> None:
+def test_our_own_processes_are_stopped_first_and_the_databases_last(table: dict[str, Service]) -> None:
     order = sorted(table, key=lambda name: -table[name].priority)
-    assert order[:2] == ["worker", "host-apiserver"]
+    assert order[:3] == ["worker", "bridge", "host-apiserver"]
 
 
 def test_every_listener_is_on_loopback_and_on_a_port_of_the_stack(stack: Stack, table: dict[str, Service]) -> None:

@@ -28,6 +28,8 @@ class Controller:
     def __init__(self, kube: Kube, path: str, reconcile: Reconcile) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.reflector = Reflector(kube, path, self.queue.add)
+        self.reconciles = 0
+        self.failures = 0
         self._path = path
         self._reconcile = reconcile
 
@@ -43,9 +45,11 @@ class Controller:
         await self.reflector.listed.wait()
         while True:
             key = await self.queue.take()
+            self.reconciles += 1
             try:
                 again = await self._reconcile(key, self.reflector.objects.get(key))
             except Exception as error:  # noqa: BLE001 - one resource's trouble is not the others'
+                self.failures += 1
                 log.warning("reconcile failed", path=self._path, key="/".join(key), reason=str(error))
                 self.queue.done(key, failed=True)
             else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import structlog
 from kubernetes.aio.client.exceptions import ApiException
 
 from workers.bridge.kit.kube import FAILURES, GONE, Json, Kube
-from workers.bridge.kit.queue import backoff
+from workers.bridge.kit.queue import LONGEST_S, backoff
 
 WATCH_S = 240
 """How long a watch is asked for, at least; up to a quarter more, so that not all end at once."""
@@ -37,10 +38,17 @@ class Reflector:
         self._failures = 0
         self.objects: dict[Key, Json] = {}
         self.listed = asyncio.Event()
+        self._heard_at = time.monotonic()
+
+    @property
+    def lives(self) -> bool:
+        """Whether anything was heard or tried lately: a failed try counts, a task that hangs doesn't."""
+        return time.monotonic() < self._heard_at + 2 * (self._silence + LONGEST_S)
 
     async def run(self) -> None:
         """Keep ``objects`` true until cancelled. What goes wrong is tried again, ever more rarely."""
         while True:
+            self._heard_at = time.monotonic()
             try:
                 if not self._version:
                     await self._list()
@@ -65,7 +73,7 @@ class Reflector:
     async def _watch(self) -> None:
         seconds = int(WATCH_S * random.uniform(1, 1.25))  # noqa: S311 - spreading, no secret
         async for event in self._kube.watch(self._path, self._version, seconds, self._silence):
-            self._failures = 0
+            self._failures, self._heard_at = 0, time.monotonic()
             changed = event["object"]
             self._version = changed["metadata"]["resourceVersion"]
             if event["type"] == "BOOKMARK":

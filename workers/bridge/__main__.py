@@ -1,0 +1,115 @@
+"""``python -m workers.bridge``: the process between the resources of the host cluster and the workflows."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import load_incluster_config, load_kube_config
+from temporalio.client import Client
+
+from planning.releases import load_releases
+from workers.bridge import clusters, releases, resources
+from workers.bridge.definitions import register
+from workers.bridge.kit.controller import Controller
+from workers.bridge.kit.kube import FAILURES, Kube
+from workers.bridge.kit.leader import Lease, LeaseLostError, lead
+from workers.bridge.kit.queue import backoff
+from workers.bridge.serving import Vitals, serving
+from workers.bridge.settings import Settings, from_environment
+from workers.bridge.workflows import ClusterWorkflows
+from workers.client import connect
+from workers.worker import telemetry
+
+LEASE = "giantnetes-bridge"
+
+log = structlog.get_logger("bridge")
+
+
+def main() -> int:
+    """Run a bridge until SIGTERM or SIGINT, or until another one has taken over; returns the exit status."""
+    telemetry.set_up_logging()
+    try:
+        asyncio.run(_run(from_environment()))
+    except LeaseLostError as error:
+        log.error("another bridge may lead", reason=str(error))  # noqa: TRY400 - the reason is the whole story
+        return 1
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    task = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else sys.exit)
+    try:
+        async with await _client(settings) as client:
+            kube = Kube(client)
+            vitals = Vitals(kube)
+            async with serving(vitals, settings.address):
+                workflows = ClusterWorkflows(await _temporal(vitals))
+                lease = Lease(kube, settings.namespace, LEASE, settings.identity)
+                await lead(lease, lambda: _work(settings, kube, workflows, vitals))
+    except asyncio.CancelledError:
+        log.info("bridge stopping")
+
+
+async def _client(settings: Settings) -> ApiClient:
+    configuration = Configuration()
+    if settings.kubeconfig:
+        await load_kube_config(  # type: ignore[no-untyped-call]
+            str(settings.kubeconfig), client_configuration=configuration
+        )
+    else:
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    return ApiClient(configuration)
+
+
+async def _temporal(vitals: Vitals) -> Client:
+    """Connect to Temporal, however long it is away."""
+    failures = 0
+    while True:
+        try:
+            client = await connect()
+        except RuntimeError as error:
+            failures += 1
+            log.warning("Temporal can't be reached", reason=str(error))
+            await asyncio.sleep(backoff(failures))
+        else:
+            vitals.connected = True
+            return client
+
+
+async def _work(settings: Settings, kube: Kube, workflows: ClusterWorkflows, vitals: Vitals) -> None:
+    """Do what the one that leads does."""
+    if settings.register:
+        await _registered(kube)
+    publisher = releases.Releases(kube, load_releases())
+    reconciler = clusters.Clusters(resources.Resources(kube), workflows)
+    vitals.controllers = {
+        "Release": Controller(kube, releases.PATH, publisher.reconcile),
+        "Cluster": Controller(kube, resources.PATH, reconciler.reconcile),
+    }
+    for key in publisher.keys:
+        vitals.controllers["Release"].queue.add(key)
+    log.info("bridge started", identity=settings.identity)
+    async with asyncio.TaskGroup() as tasks:
+        for controller in vitals.controllers.values():
+            tasks.create_task(controller.run())
+
+
+async def _registered(kube: Kube) -> None:
+    failures = 0
+    while True:
+        try:
+            await register(kube)
+        except FAILURES as error:
+            failures += 1
+            log.warning("definitions not registered", reason=str(error) or type(error).__name__)
+            await asyncio.sleep(backoff(failures))
+        else:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

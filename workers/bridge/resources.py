@@ -1,0 +1,105 @@
+"""What the bridge writes into ``Cluster`` resources: its finalizer, two conditions, and nothing else."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from kubernetes.aio.client.exceptions import ApiException
+
+from api.cluster import API_VERSION
+from api.conditions import ConditionType, Reason
+from api.resource import FINALIZER, OPERATION
+from workers.bridge.decisions import Json, condition_of
+from workers.bridge.kit.kube import Kube
+from workers.bridge.kit.reflector import Key
+
+PATH: Final = f"/apis/{API_VERSION}/clusters"
+MANAGER: Final = "giantnetes-bridge"
+APPLY: Final = "application/apply-patch+yaml"
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+MESSAGE_LENGTH: Final = 1000
+
+
+class Resources:
+    """The ``Cluster`` resources of one host cluster. What it raises is that of ``Kube``."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def read(self, key: Key) -> Json | None:
+        """Return a resource as it is now, None when there is none."""
+        try:
+            return await self._kube.get(path_of(key))
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def hold(self, resource: Json) -> Json:
+        """Add our finalizer, if the resource is as it was read (409 otherwise)."""
+        kept = resource["metadata"].get("finalizers") or []
+        return await self._set_finalizers(resource, [*kept, FINALIZER])
+
+    async def release(self, resource: Json) -> None:
+        """Take our finalizer away from a resource that nothing was ever made for."""
+        kept = [finalizer for finalizer in resource["metadata"]["finalizers"] if finalizer != FINALIZER]
+        await self._set_finalizers(resource, kept)
+
+    async def take_up(self, resource: Json, operation: str) -> None:
+        """Take the annotation away that asked for an operation; nothing if it has changed meanwhile."""
+        path = "/metadata/annotations/" + OPERATION.replace("/", "~1")
+        patch = [{"op": "test", "path": path, "value": operation}, {"op": "remove", "path": path}]
+        try:
+            await self._kube.send("PATCH", path_of(key_of(resource)), patch, JSON_PATCH)
+        except ApiException as error:
+            if error.status not in {404, 422}:
+                raise
+
+    async def accept(self, resource: Json, status: str, reason: str, message: str) -> None:
+        """Write the condition ``Accepted``, unless it says so already."""
+        await self._write(resource, ConditionType.ACCEPTED, (status, reason, message), MANAGER)
+
+    async def doubt(self, resource: Json, message: str) -> None:
+        """Make ``Available`` unknown, as another writer than for ``Accepted``: the next report takes it back."""
+        verdict = ("Unknown", Reason.NOT_REPORTED, message)
+        await self._write(resource, ConditionType.AVAILABLE, verdict, f"{MANAGER}-doubt")
+
+    async def _write(
+        self, resource: Json, kind: ConditionType, verdict: tuple[str, str, str], manager: str
+    ) -> None:
+        before, metadata = condition_of(resource, kind), resource["metadata"]
+        condition = {
+            "type": kind.value,
+            "status": verdict[0],
+            "reason": str(verdict[1]),
+            "message": verdict[2][:MESSAGE_LENGTH],
+            "observedGeneration": metadata["generation"],
+        }
+        if all(before.get(key) == value for key, value in condition.items()):
+            return
+        same = before.get("status") == verdict[0]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition["lastTransitionTime"] = before["lastTransitionTime"] if same else now
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Cluster",
+            "metadata": {key: metadata[key] for key in ("name", "namespace", "uid")},
+            "status": {"conditions": [condition]},
+        }
+        path = f"{path_of(key_of(resource))}/status?fieldManager={manager}&force=true"
+        await self._kube.send("PATCH", path, body, APPLY)
+
+    async def _set_finalizers(self, resource: Json, finalizers: list[str]) -> Json:
+        version = resource["metadata"]["resourceVersion"]
+        change = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
+        return await self._kube.send("PATCH", path_of(key_of(resource)), change, MERGE_PATCH)
+
+
+def key_of(resource: Json) -> Key:
+    """Return namespace and name."""
+    return resource["metadata"]["namespace"], resource["metadata"]["name"]
+
+
+def path_of(key: Key) -> str:
+    """Return the path of a resource."""
+    return f"/apis/{API_VERSION}/namespaces/{key[0]}/clusters/{key[1]}"

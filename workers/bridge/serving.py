@@ -1,0 +1,86 @@
+"""What the bridge tells of itself: alive, ready, and metrics (Prometheus: exposition formats)."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from workers.bridge.kit.controller import Controller
+from workers.bridge.kit.kube import Kube
+
+
+class Vitals(Collector):
+    """The state of one bridge, as metrics and as answers to probes."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self.controllers: dict[str, Controller] = {}
+        self.connected = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether all of its watches live; a bridge that waits for the Lease has none."""
+        return all(controller.reflector.lives for controller in self.controllers.values())
+
+    @property
+    def ready(self) -> bool:
+        """Whether it reached Temporal; one that has no Lease is ready to have it."""
+        return self.connected and (not self.controllers or self.leading)
+
+    @property
+    def leading(self) -> bool:
+        """Whether it has the Lease, and knows all resources."""
+        found = self.controllers.values()
+        return bool(found) and all(controller.reflector.listed.is_set() for controller in found)
+
+    def collect(self) -> list[Metric]:
+        """Return the metrics as they are now."""
+        requests = CounterMetricFamily("giantnetes_bridge_api_requests", "Requests to the host cluster's API.")
+        requests.add_metric([], self._kube.requests)
+        leading = GaugeMetricFamily("giantnetes_bridge_leading", "1 while this bridge has the Lease.")
+        leading.add_metric([], float(self.leading))
+        labels = ["kind"]
+        waiting = GaugeMetricFamily("giantnetes_bridge_queue", "Resources that wait for a look.", labels=labels)
+        known = GaugeMetricFamily("giantnetes_bridge_resources", "Resources that there are.", labels=labels)
+        looks = CounterMetricFamily("giantnetes_bridge_reconciles", "Looks at resources.", labels=labels)
+        failures = CounterMetricFamily("giantnetes_bridge_failures", "Looks that failed.", labels=labels)
+        for kind, controller in self.controllers.items():
+            waiting.add_metric([kind], len(controller.queue))
+            known.add_metric([kind], len(controller.reflector.objects))
+            looks.add_metric([kind], controller.reconciles)
+            failures.add_metric([kind], controller.failures)
+        return [requests, leading, waiting, known, looks, failures]
+
+
+@contextlib.asynccontextmanager
+async def serving(vitals: Vitals, address: str) -> AsyncIterator[None]:
+    """Serve ``/healthz``, ``/readyz``, ``/leading`` and ``/metrics`` at ``host:port`` meanwhile."""
+    REGISTRY.register(vitals)
+    application = web.Application()
+    application.router.add_get("/healthz", _answer(lambda: vitals.alive))
+    application.router.add_get("/readyz", _answer(lambda: vitals.ready))
+    application.router.add_get("/leading", _answer(lambda: vitals.leading))
+    application.router.add_get("/metrics", _metrics)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    host, _, port = address.rpartition(":")
+    try:
+        await web.TCPSite(runner, host, int(port)).start()
+        yield
+    finally:
+        await runner.cleanup()
+        REGISTRY.unregister(vitals)
+
+
+def _answer(holds: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text="ok") if holds() else web.Response(status=503, text="not ok")
+
+    return handle
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,159 @@
+"""Messages to the workflows of clusters, and what Temporal itself knows of them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts import activities as names
+from contracts import queues
+from contracts.workflows import (
+    CLUSTER,
+    Accepted,
+    ApplyRequest,
+    ClusterInput,
+    Reason,
+    ReplaceMachineRequest,
+    workflow_id,
+)
+
+ANSWER = timedelta(seconds=10)
+"""An update is answered by a worker as soon as it has taken it; one that isn't may not have been taken."""
+
+_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+
+
+class RefusedError(Exception):
+    """The workflow refused a message, saying why; ``code`` is one of ``api.errors`` where it has one."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnansweredError(Exception):
+    """Nobody answered: Temporal is away, or no worker polls. It may have been taken all the same."""
+
+
+class NotRunningError(Exception):
+    """There is no such workflow, or it has ended."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """The last sign of life of what reports on a cluster; None when nothing is to be expected of it now."""
+
+    running: bool
+    heard_at: datetime | None = None
+
+
+class ClusterWorkflows:
+    """The workflows of all clusters. Every method raises UnansweredError when nobody answers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def apply(self, start: ClusterInput) -> Accepted:
+        """Tell a cluster its spec, and start it if it doesn't run. Raises RefusedError."""
+        metadata = start.metadata
+        request = ApplyRequest(uid=metadata.uid, generation=metadata.generation, spec=start.spec, resource=True)
+        return await self._start("apply", request, start)
+
+    async def delete(self, start: ClusterInput) -> Accepted:
+        """Have a cluster deleted, started if it doesn't run: something of it may be there. Raises RefusedError."""
+        return await self._start("delete", Reason(requested_by=start.requested_by), start)
+
+    async def update(
+        self, namespace: str, name: str, update: str, *, asker: str, machine: str = "", once: str | None = None
+    ) -> Accepted:
+        """Send an update to a workflow that runs; ``once`` is its id. Raises RefusedError and NotRunningError."""
+        handle = self._client.get_workflow_handle(workflow_id(namespace, name))
+        request = (
+            ReplaceMachineRequest(machine=machine, requested_by=asker) if machine else Reason(requested_by=asker)
+        )
+        answer: Accepted = await _answered(
+            handle.execute_update(update, request, id=once, result_type=Accepted, rpc_timeout=ANSWER)
+        )
+        return answer
+
+    async def ask_to_report(self, namespace: str, name: str) -> None:
+        """Have a cluster report again. Raises NotRunningError."""
+        handle = self._client.get_workflow_handle(workflow_id(namespace, name))
+        await _answered(handle.signal("report", rpc_timeout=ANSWER))
+
+    async def sign(self, namespace: str, name: str) -> Sign:
+        """Say whether a cluster's workflow runs, and when its probe was last heard of."""
+        handle = self._client.get_workflow_handle(workflow_id(namespace, name))
+        try:
+            found = await _answered(handle.describe(rpc_timeout=ANSWER))
+        except NotRunningError:
+            return Sign(running=False)
+        return read_sign(found)
+
+    async def _start(self, update: str, request: Any, start: ClusterInput) -> Accepted:
+        operation: WithStartWorkflowOperation[Any, str] = WithStartWorkflowOperation(
+            CLUSTER,
+            start,
+            id=workflow_id(start.metadata.namespace, start.metadata.name),
+            task_queue=queues.CLUSTERS,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            result_type=str,
+        )
+        answer: Accepted = await _answered(
+            self._client.execute_update_with_start_workflow(
+                update,
+                request,
+                start_workflow_operation=operation,
+                result_type=Accepted,
+                rpc_timeout=ANSWER,
+            )
+        )
+        return answer
+
+
+def read_sign(found: WorkflowExecutionDescription) -> Sign:
+    """Read what Temporal tells of a workflow: its probe heartbeats, or was started, or waits for a worker."""
+    if found.status is not WorkflowExecutionStatus.RUNNING:
+        return Sign(running=False)
+    for pending in found.raw_description.pending_activities:
+        if pending.activity_type.name != names.PROBE_API:
+            continue
+        started = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+        times = [
+            pending.last_heartbeat_time,
+            pending.scheduled_time,
+            *([pending.last_started_time] if started else []),
+        ]
+        latest = max(time.ToDatetime(tzinfo=UTC) for time in times)
+        return Sign(running=True, heard_at=latest)
+    return Sign(running=True)
+
+
+async def _answered(call: Any) -> Any:
+    """Await a call to Temporal, and say in our words why it failed."""
+    try:
+        return await call
+    except WorkflowUpdateFailedError as error:
+        cause = error.cause
+        code = (cause.type or "") if isinstance(cause, ApplicationError) else ""
+        raise RefusedError(cause.message if isinstance(cause, ApplicationError) else str(cause), code) from error
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise UnansweredError(f"no worker answered within {ANSWER.seconds} s") from error
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise NotRunningError(error.message) from error
+        if error.status in _AWAY:
+            raise UnansweredError(f"Temporal does not answer: {error.message}") from error
+        raise
