@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from deploy.stack import Ports, Stack
-from tests.support.resources import cluster_input
 from workers.cli.console import errors, output
-from workers.cli.demo import Demo, _farewell, _say
+from workers.cli.demo import EXAMPLE, Demo, _farewell, _say
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +32,7 @@ def test_lines_are_never_broken(console: Callable[[], Console], capsys: pytest.C
 
 def test_the_demo_ends_with_lines_to_copy(capsys: pytest.CaptureFixture[str]) -> None:
     stack = Stack(state=Path("/s"), ports=Ports(), supervisor_socket=Path("/s/socket"))
-    farewell = _farewell(Demo(cluster_input("demo"), {}), stack, Path("/cache/kubectl"))
+    farewell = _farewell(Demo(EXAMPLE, stack, Path("/cache/kubectl")))
     assert max(map(len, farewell.splitlines())) > 100
     _say(farewell)
     assert capsys.readouterr().out == f"{farewell}\n"
