@@ -17,7 +17,9 @@ import typer.main
 from supervisor.supervisorctl import DefaultControllerPlugin
 
 from activities.vault.registry import MAX_TRIES
+from api import resource
 from api.cluster import MAX_MACHINES, CertificatesSpec, ClusterSpec
+from api.conditions import ConditionType, Reason
 from api.errors import ErrorCode
 from api.status import Phase
 from contracts import activities
@@ -180,6 +182,12 @@ def test_activities_codes_and_phases_are_named() -> None:
     assert {phase for phase in Phase if f"`{phase}`" not in operations} == set()
     words = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", operations))
     assert words - set(ErrorCode) <= {"TemporalReportedProblems"}
+
+
+def test_conditions_reasons_and_annotations_are_named() -> None:
+    page = (DOCS / "resources.md").read_text()
+    named = [*ConditionType, *Reason, resource.CONFIRM_DELETION, resource.ABANDON, resource.REQUESTED_BY]
+    assert {word for word in named if f"`{word}`" not in page} == set()
 
 
 def test_the_numbers_are_the_code_s() -> None:
