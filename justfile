@@ -173,3 +173,8 @@ bench-libvirt *options: (binaries "1.37.2-1") (node-image "1.37.2-1")
 [group('develop')]
 bench-create *options:
     {{ python }} -m tests.bench.create "$@"
+
+# Time many clusters as resources: how soon they are taken up and told of, and what they cost; the last line is JSON
+[group('develop')]
+bench-bridge *options: (binaries "1.37.2-1")
+    {{ python }} -m tests.bench.bridge "$@"

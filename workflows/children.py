@@ -17,6 +17,11 @@ _IDS = {
 }
 
 
+def operation_id(operation: str) -> str:
+    """Return the id of the workflow of an operation, which is the same each time."""
+    return f"{workflow.info().workflow_id}/{_IDS[operation]}"
+
+
 class Child:
     """One operation. Its id is stable, so that two of a kind can never run for one cluster."""
 
@@ -50,7 +55,7 @@ class Child:
                 return await workflow.start_child_workflow(
                     self._operation,
                     self._request,
-                    id=f"{workflow.info().workflow_id}/{_IDS[self._operation]}",
+                    id=operation_id(self._operation),
                     result_type=OperationResult,
                     static_summary=self._summary,
                 )

@@ -33,7 +33,7 @@ from contracts.workflows import (
 )
 from workflows import policies
 from workflows.checklist import cluster_details
-from workflows.children import Child
+from workflows.children import Child, operation_id
 from workflows.deciding import Deciding, GivenUpError
 from workflows.entity import new_entity, refusal
 from workflows.failures import error_status, is_cancelled
@@ -182,12 +182,16 @@ class ClusterWorkflow(Updates):
         workflow.continue_as_new(self._start.model_copy(update=update))
 
     async def _create(self) -> None:
+        # Its first report tells of the operation already, before anything is looked up for it.
+        self._entity.operation = self._begun("CreateCluster")
         self._enter(Phase.CREATING)
         try:
             plan = await self._deciding.plan()
         except GivenUpError:
+            self._entity.operation = None
             return
         except ApplicationError as error:
+            self._entity.operation = None
             if self._entity.resource_uid:
                 self._entity.waiting_on = f"{error.type}: {error.message}"
             self._enter(Phase.FAILED)
@@ -251,6 +255,11 @@ class ClusterWorkflow(Updates):
         if self._entity.wishes.cancelled_from_outside:
             raise asyncio.CancelledError
         return True
+
+    @staticmethod
+    def _begun(operation: str) -> OperationStatus:
+        """Return what is known of an operation before its first report."""
+        return OperationStatus(id=operation_id(operation), type=operation, started_at=workflow.now())
 
     def _hold_undone(self) -> bool:
         """Wait for what the resource says next: while it is there, ending would only have it created again."""

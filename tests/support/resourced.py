@@ -55,7 +55,7 @@ class Resourced:
             found = self.read(name)
             if found and wanted(found):
                 return found
-            assert time.monotonic() < deadline, json.dumps(found, indent=1)
+            assert time.monotonic() < deadline, json.dumps((found or {}).get("status"), indent=1)
             time.sleep(0.2)
 
     def until_available(self, name: str) -> Json:
@@ -69,7 +69,7 @@ class Resourced:
         """Wait until there is no resource of a name."""
         deadline = time.monotonic() + seconds
         while found := self.read(name):
-            assert time.monotonic() < deadline, json.dumps(found, indent=1)
+            assert time.monotonic() < deadline, json.dumps((found or {}).get("status"), indent=1)
             time.sleep(0.2)
 
     def operate(self, name: str, operation: str) -> str:

@@ -1,5 +1,6 @@
 """From ``Cluster`` resources to messages to their workflows: step 1 of the way of a change, again and again."""
 
+import contextlib
 import hashlib
 import time
 from datetime import UTC, datetime, timedelta
@@ -55,6 +56,9 @@ class Clusters:
         """Do what is not done yet; returns when to look again, in seconds, None when there is no need to."""
         if resource is None:
             self._due.pop(key, None)
+            # One whose finalizer was taken away by hand leaves its cluster behind, which is to know.
+            with contextlib.suppress(NotRunningError):
+                await self._workflows.ask_to_report(*key)
             return None
         try:
             return await self._act(resource)
@@ -150,7 +154,7 @@ class Clusters:
         operation = resource["metadata"]["annotations"][OPERATION]
         status = condition_of(resource, ConditionType.ACCEPTED).get("status", "True")
         await self._resources.accept(resource, status, reason, f"{operation[:100]}: {message}")
-        await self._resources.take_up(resource, operation)
+        await self._resources.take_up(key_of(resource), operation)
 
     async def _look(self, resource: Json) -> float:
         """Ask Temporal about a cluster, if it is time to; returns when it is the next time."""

@@ -15,6 +15,7 @@ from contracts import queues
 from contracts.hypervisors import HypervisorRecord
 from contracts.machines import ClusterReference, Leftover, Leftovers, has_hypervisors
 from contracts.workflows import workflow_id
+from workers.cli.cluster import ClusterClient
 from workers.cli.console import columns, errors, output
 from workers.cli.errors import CliError, command
 from workers.cli.hypervisors import enrolled
@@ -33,9 +34,9 @@ async def leftovers() -> int:
     """List machines, volumes, processes, CAs, keys, claims and records that belong to no living cluster.
 
     All providers are asked, hypervisors that have a worker, and Vault; a cluster lives while its workflow runs.
-    What a silent hypervisor owes the removal of is listed too. The exit status is 0 when nothing is left and 1
-    otherwise. Leftovers of a cluster whose workflow was terminated are not lost:
-    start the cluster again, it adopts them; then delete it.
+    What a silent hypervisor owes the removal of is listed too, and a living cluster whose resource was taken away
+    from under it. The exit status is 0 when nothing is left and 1 otherwise. Leftovers of a cluster whose workflow
+    was terminated are not lost: start the cluster again, it adopts them; then delete it.
     """
     client = await connected()
     found = await _orphans(client)
@@ -68,8 +69,21 @@ async def _orphans(client: Client) -> list[Leftover]:
     found = [item for look in (*looks, held) for item in look]
     pinned = [item for item in found if item.kind == REGISTRY]
     lives = await asyncio.gather(*(_lives(client, item) for item in pinned))
-    living = {item.cluster_id for item, alive in zip(pinned, lives, strict=True) if alive}
-    return [*(item for item in found if item.cluster_id not in living), *_owed(hypervisors)]
+    living = [item for item, alive in zip(pinned, lives, strict=True) if alive]
+    unheld = await asyncio.gather(*(_without_resource(client, item) for item in living))
+    ids = {item.cluster_id for item in living}
+    return [
+        *(item for item in found if item.cluster_id not in ids),
+        *(item for items in unheld for item in items),
+        *_owed(hypervisors),
+    ]
+
+
+async def _without_resource(client: Client, entry: Leftover) -> list[Leftover]:
+    """Return a cluster that lives although its resource has gone: nobody holds it any more."""
+    namespace, _, name = entry.name.partition("/")
+    look = await ClusterClient(client, namespace, name).look()
+    return [entry.model_copy(update={"kind": "cluster"})] if look.status.resource_gone else []
 
 
 def _owed(hypervisors: list[HypervisorRecord]) -> list[Leftover]:

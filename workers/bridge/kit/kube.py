@@ -24,11 +24,11 @@ FAILURES: Final = (ApiException, aiohttp.ClientError, OSError, asyncio.TimeoutEr
 
 
 class Kube:
-    """One API server, as the identity of an ``ApiClient``."""
+    """One API server, as the identity of an ``ApiClient``, asked ``rate`` times a second at most."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, rate: float = RATE) -> None:
         self._client: Any = client
-        self._limiter = AsyncLimiter(5 * RATE, 5)
+        self._limiter = AsyncLimiter(5 * rate, 5)
         self.requests = 0
 
     async def get(self, path: str) -> Json:

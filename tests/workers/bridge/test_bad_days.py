@@ -1,0 +1,323 @@
+"""Bad days of the bridge, on real API server, etcd, Temporal and worker; simulated machines."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from activities.local.supervisor import Supervisor
+from api.resource import CONFIRM_DELETION, FINALIZER, OPERATION
+from deploy.stack import Stack, supervisord, up
+from deploy.stack.ports import is_free
+from tests.e2e.people import G8S, attempt, kubectl_path, run, temporal
+from tests.support.resourced import Json, Resourced, condition
+from tests.support.stack import running_stack, say
+from tests.workers.bridge.conftest import kube_client
+from workers.bridge.kit.kube import RATE, Kube
+from workers.bridge.resources import path_of
+
+pytestmark = pytest.mark.timeout(400)
+SECONDS = 90.0
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with running_stack() as running:
+        yield running
+
+
+@pytest.fixture
+def clusters(stack: Stack, tmp_path: Path) -> Resourced:
+    return Resourced(stack.host_kubeconfig, tmp_path)
+
+
+@pytest.fixture
+def supervisor(stack: Stack) -> Supervisor:
+    return supervisord.connect(stack)
+
+
+@contextmanager
+def without(supervisor: Supervisor, *services: str) -> Iterator[None]:
+    """Kill services, and have them run again afterwards."""
+    for service in services:
+        supervisor.stop_group(service, kill=True)
+    try:
+        yield
+    finally:
+        up(say)
+
+
+def environment(stack: Stack, **more: str) -> dict[str, str]:
+    """Return what a bridge by hand is told."""
+    return {**os.environ, **stack.temporal_settings, "KUBECONFIG": str(stack.process_kubeconfig("bridge")), **more}
+
+
+def update(stack: Stack, name: str, update: str) -> str:
+    """Send an update with Temporal's own CLI."""
+    arguments = ("workflow", "update", "execute", "--workflow-id", f"cluster/default/{name}", "--name", update)
+    return temporal(stack, *arguments, "--input", json.dumps({"reason": "test"}))
+
+
+def metric(stack: Stack, name: str) -> float:
+    """Return a metric of the bridge."""
+    text = requests.get(f"http://{stack.bridge_address}/metrics", timeout=10).text
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name == name)
+
+
+def unheld(clusters: Resourced, name: str) -> None:
+    """Take the finalizer away by hand."""
+    patch = '{"metadata": {"finalizers": []}}'
+    clusters.kubectl("patch", "cluster", name, "--type=merge", "--patch", patch)
+
+
+EXPECTED = {
+    f"{when} {what}"
+    for when in ("before", "after")
+    for what in ("finalizers", "apply", "update", "delete", "status Accepted", "operation taken up")
+}
+
+
+def test_a_bridge_that_dies_everywhere_does_nothing_twice(
+    stack: Stack, clusters: Resourced, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    address = f"127.0.0.1:{next(port for port in range(20100, 20200) if is_free(port))}"
+    told = environment(stack, GIANTNETES_IDENTITY="local", GIANTNETES_METRICS_ADDRESS=address)
+    with without(supervisor, "bridge"), (tmp_path / "log").open("wb") as log:
+        command = [sys.executable, "-m", "tests.workers.bridge.crashing_bridge", str(journal)]
+        stop = threading.Event()
+
+        def keep_running() -> None:
+            while not stop.is_set():
+                process = subprocess.Popen(command, env=told, stdout=log, stderr=log)
+                while process.poll() is None and not stop.is_set():
+                    time.sleep(0.05)
+                process.kill()
+                process.wait()
+
+        keeper = threading.Thread(target=keep_running)
+        keeper.start()
+        try:
+            clusters.apply("killed")
+            clusters.kubectl("wait", "--for=condition=Available", "cluster/killed", "--timeout=50s")
+            assert "replaced" in clusters.operate("killed", "replace-machine=workers-1")
+            found = clusters.until("killed", lambda found: len(found["status"]["recentOperations"]) > 1)
+            assert [ended["type"] for ended in found["status"]["recentOperations"]] == [
+                "CreateCluster",
+                "ReplaceMachine",
+            ]
+            clusters.delete("killed")
+        finally:
+            stop.set()
+            keeper.join()
+    assert EXPECTED - set(journal.read_text().splitlines()) == set()
+    run(G8S, "leftovers")
+
+
+def test_a_host_cluster_that_is_away_is_not_pestered(
+    stack: Stack, clusters: Resourced, supervisor: Supervisor
+) -> None:
+    clusters.apply("before")
+    with without(supervisor, "host-apiserver", "host-etcd"):
+        first = metric(stack, "giantnetes_bridge_api_requests_total")
+        time.sleep(30)
+        asked = metric(stack, "giantnetes_bridge_api_requests_total") - first
+    say(f"{asked:.0f} requests of the bridge in 30 s without an API server")
+    assert asked < 30 * RATE / 10
+    clusters.until_available("before")
+    clusters.apply("after")
+    clusters.until_available("after")
+    for name in ("before", "after"):
+        clusters.delete(name)
+
+
+def test_without_temporal_resources_tell_so_and_go_on_by_themselves(
+    clusters: Resourced, supervisor: Supervisor
+) -> None:
+    with without(supervisor, "temporal"):
+        clusters.apply("patient")
+        found = clusters.until("patient", lambda found: condition(found, "Accepted").get("status") == "Unknown")
+        assert condition(found, "Accepted")["reason"] == "CannotStart"
+        assert "Temporal does not answer" in condition(found, "Accepted")["message"]
+        clusters.apply("unlucky")
+        clusters.until("unlucky", lambda found: found["metadata"].get("finalizers") == [FINALIZER])
+        clusters.confirm("unlucky", CONFIRM_DELETION)
+    clusters.until("patient", lambda found: condition(found, "Available").get("status") == "True", SECONDS)
+    clusters.until_gone("unlucky", SECONDS)
+    clusters.delete("patient")
+    run(G8S, "leftovers")
+
+
+def test_without_a_worker_resources_tell_so_and_go_on_by_themselves(
+    clusters: Resourced, supervisor: Supervisor
+) -> None:
+    with without(supervisor, "worker"):
+        clusters.apply("unserved")
+        found = clusters.until("unserved", lambda found: condition(found, "Accepted").get("status") == "Unknown")
+        assert "no worker answered" in condition(found, "Accepted")["message"]
+    clusters.until("unserved", lambda found: condition(found, "Available").get("status") == "True", SECONDS)
+    clusters.delete("unserved")
+
+
+def test_a_second_bridge_takes_over(stack: Stack, clusters: Resourced, supervisor: Supervisor) -> None:
+    address = f"127.0.0.1:{next(port for port in range(20100, 20200) if is_free(port))}"
+    told = environment(stack, GIANTNETES_IDENTITY="second", GIANTNETES_METRICS_ADDRESS=address)
+    second = subprocess.Popen([sys.executable, "-m", "workers.bridge"], env=told)
+    try:
+        clusters.apply("shared")
+        clusters.until_available("shared")
+        assert not requests.get(f"http://{address}/leading", timeout=10).ok
+        assert requests.get(f"http://{address}/readyz", timeout=10).ok
+        with without(supervisor, "bridge"):
+            deadline = time.monotonic() + 40
+            while not requests.get(f"http://{address}/leading", timeout=10).ok:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            clusters.delete("shared")
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(20) == 0
+    finally:
+        second.kill()
+
+
+async def test_five_hundred_resources_at_the_start(
+    stack: Stack, clusters: Resourced, supervisor: Supervisor
+) -> None:
+    labelled = {"nodePools": [{"name": "workers", "labels": {"giantnetes.io/mine": "x"}}]}
+    names = [f"many-{number}" for number in range(500)]
+    async with await kube_client(stack.host_kubeconfig) as client:
+        kube = Kube(client, 10_000)
+        with without(supervisor, "bridge"):
+            for name in names:
+                document = json.loads(clusters.written(name, **labelled).read_text())
+                await kube.send("POST", path_of(("default", "")).removesuffix("/"), document)
+        deadline = time.monotonic() + SECONDS
+        while True:
+            found, _ = await kube.listed(path_of(("default", "")).removesuffix("/"))
+            refused = [item for item in found if condition(item, "Accepted").get("reason") == "InvalidSpec"]
+            if len(refused) == len(names):
+                break
+            assert time.monotonic() < deadline, len(refused)
+            await asyncio.sleep(0.5)
+        assert "giantnetes.io/mine is reserved" in condition(refused[0], "Accepted")["message"]
+        say(f"{SECONDS - (deadline - time.monotonic()):.0f} s until all 500 were told")
+        for name in names:
+            patch: Json = {"metadata": {"finalizers": []}}
+            await kube.send("PATCH", path_of(("default", name)), patch, "application/merge-patch+json")
+            await kube.send("DELETE", path_of(("default", name)))
+
+
+def test_a_name_is_free_again_when_its_predecessor_is_deleted(stack: Stack, clusters: Resourced) -> None:
+    clusters.apply("again")
+    first = clusters.until_available("again")
+    clusters.operate("again", "pause")
+    clusters.confirm("again", CONFIRM_DELETION)
+    clusters.until("again", lambda found: condition(found, "Deleting")["status"] == "True")
+    unheld(clusters, "again")
+    clusters.until_gone("again")
+    clusters.apply("again")
+    found = clusters.until("again", lambda found: condition(found, "Accepted").get("status") == "False")
+    assert "predecessor of this name is still being deleted" in condition(found, "Accepted")["message"]
+    update(stack, "again", "resume")
+    second = clusters.until("again", lambda found: condition(found, "Available").get("status") == "True")
+    assert second["status"]["clusterId"] != first["status"]["clusterId"]
+    clusters.delete("again")
+    run(G8S, "leftovers")
+
+
+def test_a_cluster_whose_finalizer_was_taken_away_is_seen_and_adopted(clusters: Resourced) -> None:
+    clusters.apply("slipped")
+    clusters.until_available("slipped")
+    clusters.kubectl("delete", "cluster", "slipped", "--wait=false")
+    unheld(clusters, "slipped")
+    clusters.until_gone("slipped")
+    deadline = time.monotonic() + 30
+    while "default/slipped" not in (shown := attempt(G8S, "leftovers")).stdout:
+        assert time.monotonic() < deadline, shown.stdout + shown.stderr
+        time.sleep(0.5)
+    clusters.apply("slipped")
+    clusters.until_available("slipped")
+    run(G8S, "leftovers")
+    clusters.delete("slipped")
+
+
+def test_of_ten_edits_in_a_second_the_last_one_wins(clusters: Resourced) -> None:
+    for number in range(10):
+        clusters.apply("edited", release=f"9.9.{number}-1")
+    clusters.apply("edited", nodePools=[{"name": "workers", "replicas": 1}])
+    found = clusters.until("edited", lambda found: condition(found, "Available").get("status") == "True")
+    assert found["status"]["nodes"]["ready"] == "1/1"
+    assert len(found["status"]["recentOperations"]) == 1
+    clusters.delete("edited")
+
+
+def test_a_status_that_was_edited_by_hand_is_written_anew(clusters: Resourced) -> None:
+    clusters.apply("painted")
+    clusters.until_available("painted")
+    patch = json.dumps({"status": {"phase": "Failed", "conditions": [], "clusterId": ""}})
+    clusters.kubectl("patch", "cluster", "painted", "--subresource=status", "--type=merge", "--patch", patch)
+    clusters.operate("painted", "retry")
+    found = clusters.until("painted", lambda found: found["status"]["phase"] == "Running")
+    assert found["status"]["clusterId"]
+    assert condition(found, "Accepted")["status"] == "True"
+    clusters.delete("painted")
+
+
+def test_what_a_later_definition_would_take_is_refused_in_words_and_can_be_deleted(clusters: Resourced) -> None:
+    field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/provider/enum/-"
+    patch = json.dumps([{"op": "add", "path": field, "value": "cloud"}])
+    clusters.kubectl("patch", "crd", "clusters.giantnetes.io", "--type=json", "--patch", patch)
+    deadline = time.monotonic() + 30
+    file = clusters.written("future", provider="cloud")
+    while attempt(kubectl_path(), "--kubeconfig", clusters.kubeconfig, "apply", "--filename", file).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    found = clusters.until("future", lambda found: condition(found, "Accepted").get("status") == "False")
+    assert "spec.provider" in condition(found, "Accepted")["message"]
+    clusters.delete("future")
+
+
+HOSTILE: list[tuple[str, str]] = [
+    ("note", "x" * 200_000),
+    (OPERATION, "жüλ" * 1000),
+    (OPERATION, "replace-machine=" + "x" * 5000),
+    (OPERATION, "replace-machine=../../etc/passwd\nretry"),
+    (CONFIRM_DELETION, "yes"),
+]
+
+
+def test_hostile_input_harms_nobody(clusters: Resourced, tmp_path: Path) -> None:
+    for name in ("UPPER", "x" * 41, "ünï", "with.dots"):
+        assert "metadata.name" in clusters.refused(name) or "Invalid value" in clusters.refused(name)
+    clusters.apply("hostile")
+    clusters.until_available("hostile")
+    for key, value in HOSTILE:
+        patch = tmp_path / "patch.json"
+        patch.write_text(json.dumps({"metadata": {"annotations": {key: value}}}))
+        clusters.kubectl("patch", "cluster", "hostile", "--type=merge", "--patch-file", str(patch))
+        if key == OPERATION:
+            found = clusters.until("hostile", _taken_up)
+            assert len(condition(found, "Accepted")["message"]) <= 1000
+            assert condition(found, "Accepted")["status"] == "True"
+    found = clusters.read("hostile") or {}
+    assert condition(found, "Available")["status"] == "True"
+    assert len(found["status"]["recentOperations"]) == 1
+    clusters.delete("hostile")
+
+
+def _taken_up(found: Json) -> bool:
+    annotations: dict[str, Any] = found["metadata"]["annotations"]
+    return OPERATION not in annotations
