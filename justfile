@@ -9,7 +9,7 @@ unexport VIRTUAL_ENV
 python := "uv run --frozen python"
 
 packages := "gcc libc6-dev libseccomp-dev pkg-config libvirt-dev mmdebstrap erofs-utils zstd " + \
-    "qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients iptables nftables iproute2 util-linux tini"
+    "qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients dnsmasq-base iptables nftables iproute2 util-linux tini"
 
 [private]
 default:
@@ -104,8 +104,9 @@ test-libvirt *arguments: (binaries "1.37.2-1") (node-image "1.37.2-1")
     uv sync --frozen --extra libvirt
     if [ $# = 0 ]; then \
         {{ just_executable() }} node-image 1.36.3-1; \
-        set -- tests/contract/test_provider.py tests/libvirt; \
-        for alone in killed_worker releases three_control_planes two_hypervisors; do \
+        {{ just_executable() }} test-libvirt tests/contract/test_provider.py; \
+        set -- tests/libvirt; \
+        for alone in bad_days full_disk killed_worker networks releases three_control_planes two_hypervisors; do \
             {{ just_executable() }} test-libvirt "tests/libvirt/test_$alone.py"; \
             set -- "$@" --ignore "tests/libvirt/test_$alone.py"; \
         done; \

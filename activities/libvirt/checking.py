@@ -20,7 +20,9 @@ from contracts.hypervisors import CheckRequest, HypervisorFacts, NetworkRequest
 from nodes.machine.store import private_folder, write_file
 from planning.placement import network_on
 
-PROGRAMS = ("nft", "ip", "bridge")
+PROGRAMS = ("nft", "ip", "bridge", "dnsmasq")
+"""Nothing runs the last one, but without it libvirt's daemon dies whenever it is started anew where there are
+networks (libvirt 9.0: networkUpdateState)."""
 
 
 class HypervisorActivities:

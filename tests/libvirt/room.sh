@@ -4,7 +4,7 @@
 # Nothing of it touches the machine's own libvirt, network or firewall, and all of it ends with the command.
 set -euo pipefail
 if [ "${G8S_ROOM:-}" != inside ]; then
-    for tool in libvirtd virtlogd qemu-system-x86_64 mmdebstrap mkfs.erofs iptables tini unshare; do
+    for tool in libvirtd virtlogd qemu-system-x86_64 mmdebstrap mkfs.erofs iptables dnsmasq tini unshare; do
         command -v "$tool" >/dev/null || {
             echo "error: there is no $tool: install the packages with \`just libvirt-packages\`" >&2
             exit 1

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,21 @@ def test_a_daemon_that_stands_still_is_an_error_with_a_name(tmp_path: Path) -> N
 
 
 def test_a_daemon_that_was_started_anew_is_found_again(tmp_path: Path) -> None:
+    """With a network: one that has any ended itself for want of a program that it doesn't even run for them."""
+    from activities.libvirt.xml import NetworkSpec, network_xml  # noqa: PLC0415
     from tests.libvirt.rooms import LibvirtRoom  # noqa: PLC0415
 
-    provider = LibvirtRoom(tmp_path).provider()
+    room = LibvirtRoom(tmp_path)
+    provider, network = room.provider(), room.places.network("daemon")
+    spec = NetworkSpec(network, room.places.bridge("daemon"), "daemon", IPv4Network("10.63.254.0/24"))
+    room.hypervisor.ensure_network(network, network_xml(spec))
     before = provider.list_left()
     os.kill(int(PID_FILE.read_text()), signal.SIGKILL)
     with pytest.raises(StepError):
         provider.list_left()
     subprocess.run(["libvirtd", "--daemon", "--pid-file", str(PID_FILE)], check=True)
-    assert provider.list_left() == before
+    for _ in range(2):
+        assert provider.list_left() == before
+        time.sleep(2)
+    assert room.hypervisor.connection.networkLookupByName(network).isActive()
+    room.hypervisor.remove_network(network)
