@@ -50,7 +50,10 @@ class ResourceEvent(WireModel):
 
 
 class StatusReport(WireModel):
-    """All that there is to tell at ``reported_at``. ``sequence`` grows with each report of a cluster."""
+    """All that there is to tell at ``reported_at``. ``sequence`` grows with each report of a cluster.
+
+    ``anew`` says that ``health`` was heard since the last report: only such a one takes a doubt back.
+    """
 
     resource: ResourceReference
     sequence: int
@@ -59,6 +62,7 @@ class StatusReport(WireModel):
     status: ClusterStatus
     health: ApiHealth | None = None
     deleting: bool = False
+    anew: bool = False
     run_id: str = ""
     events: list[ResourceEvent] = Field(default_factory=list)
 

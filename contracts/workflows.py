@@ -98,6 +98,7 @@ class ApplyRequest(ApiModel):
     """Input of the update ``apply``: the newest desired state. ``resource`` says that the bridge found it."""
 
     resource: bool = False
+    requested_by: Asker = ""
     uid: str | None = None
     generation: Annotated[int, Field(ge=1)] | None = None
     spec: ClusterSpec
@@ -111,7 +112,12 @@ class Accepted(WireModel):
 
 
 class Reason(ApiModel):
-    """Input of the updates ``delete``, ``retry``, ``pause``, ``resume`` and ``cancel``: a word for the record."""
+    """Input of the updates ``delete``, ``retry``, ``pause``, ``resume`` and ``cancel``: a word for the record.
+
+    ``uid`` is that of the resource for which the bridge asks: it is refused when the cluster is another one's.
+    """
+
+    uid: str = ""
 
     reason: Annotated[str, StringConstraints(max_length=200)] = ""
     requested_by: Asker = ""

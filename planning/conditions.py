@@ -1,6 +1,6 @@
 """The conditions of a ``Cluster`` resource (Kubernetes: API conventions, Typical status properties). Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from api.conditions import ConditionType, Reason
 from api.resource import Condition
@@ -15,10 +15,20 @@ LENGTH = 1000
 """Of a message: enough for what is told, which names at most a few machines."""
 
 
-def conditions(report: StatusReport, before: Sequence[Condition]) -> list[Condition]:
-    """Return all conditions but ``Accepted``; one whose status is as ``before`` keeps its time of transition."""
+_OF_THE_API = (ConditionType.AVAILABLE, ConditionType.CONTROL_PLANE_READY, ConditionType.NODES_READY)
+
+
+def conditions(report: StatusReport, before: Sequence[Condition], *, lived: bool) -> list[Condition]:
+    """Return all conditions but ``Accepted``; one whose status is as ``before`` keeps its time of transition.
+
+    ``lived`` says that the cluster was complete before: what is created now is an adoption.
+    """
     known = {condition.type: condition for condition in before}
-    return [_condition(verdict, report, known) for verdict in _verdicts(report)]
+    told = [_condition(verdict, report, known) for verdict in _verdicts(report, lived=lived)]
+    doubt = known.get(ConditionType.AVAILABLE)
+    if doubt and doubt.reason == Reason.NOT_REPORTED and not report.anew and not report.deleting:
+        return [doubt if condition.type == ConditionType.AVAILABLE else condition for condition in told]
+    return told
 
 
 def _condition(verdict: Verdict, report: StatusReport, known: dict[str, Condition]) -> Condition:
@@ -38,15 +48,18 @@ def _condition(verdict: Verdict, report: StatusReport, known: dict[str, Conditio
     )
 
 
-def _verdicts(report: StatusReport) -> Iterator[Verdict]:
+def _verdicts(report: StatusReport, *, lived: bool) -> Iterator[Verdict]:
     spec = report.spec
     slots = [slot_name(number + 1) for number in range(spec.control_plane.replicas)]
     nodes = [node_name(pool.name, number + 1) for pool in spec.node_pools for number in range(pool.replicas)]
     serving = report.health.control_plane if report.health else []
     ready = report.health.nodes if report.health else []
-    yield _available(report)
-    yield _all_ready(ConditionType.CONTROL_PLANE_READY, report, slots, serving)
-    yield _all_ready(ConditionType.NODES_READY, report, nodes, ready)
+    if missing := _missing(report, lived=lived):
+        yield from map(missing, _OF_THE_API)
+    else:
+        yield _available(report)
+        yield _all_ready(ConditionType.CONTROL_PLANE_READY, report, slots, serving)
+        yield _all_ready(ConditionType.NODES_READY, report, nodes, ready)
     yield _certificates(report)
     yield _up_to_date(report)
     yield _progressing(report)
@@ -62,23 +75,27 @@ def _created(report: StatusReport) -> bool:
     return report.status.observed_generation > 0
 
 
+def _missing(report: StatusReport, *, lived: bool) -> Callable[[ConditionType], Verdict] | None:
+    """Return what is said of everything of a cluster that isn't there, or isn't known yet; None of others."""
+    if report.deleting:
+        return lambda kind: (kind, False, Reason.DELETION_ASKED_FOR, "it is being deleted")
+    if _created(report):
+        return None
+    if lived:
+        return lambda kind: (kind, None, Reason.NOT_PROBED, "what there is of it is being adopted")
+    return lambda kind: (kind, False, Reason.NOT_CREATED, "it has not been created yet")
+
+
 def _available(report: StatusReport) -> Verdict:
     kind, health = ConditionType.AVAILABLE, report.health
-    if report.deleting:
-        return kind, False, Reason.DELETION_ASKED_FOR, "it is being deleted"
-    if not _created(report):
-        return kind, False, Reason.NOT_CREATED, "it has not been created yet"
     if health is None or health.available is None:
         return kind, None, Reason.NOT_PROBED, health.message if health else "its API has not been asked yet"
     return kind, health.available, Reason.API_ANSWERS if health.available else Reason.API_SILENT, health.message
 
 
 def _all_ready(kind: ConditionType, report: StatusReport, wanted: list[str], ready: Sequence[str]) -> Verdict:
-    if report.deleting:
-        return kind, False, Reason.DELETION_ASKED_FOR, "it is being deleted"
-    if not _created(report):
-        return kind, False, Reason.NOT_CREATED, "it has not been created yet"
-    if report.health is None or (not report.health.available and not ready):
+    health = report.health
+    if health is None or health.available is None or (not health.available and not ready):
         return kind, None, Reason.NOT_PROBED, "its API does not tell"
     missing = [name for name in wanted if name not in ready]
     if missing:

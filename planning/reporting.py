@@ -33,15 +33,16 @@ def resource_status(report: StatusReport, before: ClusterResourceStatus) -> Clus
     }
     nodes = [name for names in pools.values() for name in names]
     ready = health.nodes if health else []
+    lived = any(record.completed_at for record in before.release_history)
     return ClusterResourceStatus(
         observed_generation=status.generation,
         last_reported_time=report.reported_at,
         sequence=report.sequence,
         phase=status.phase,
-        conditions=conditions(report, before.conditions),
+        conditions=conditions(report, before.conditions, lived=lived),
         operation=_current(status.operation, status.waiting_on, deleting=report.deleting),
         recent_operations=_ended(report),
-        endpoint=status.endpoint or "",
+        endpoint=status.endpoint or (before.endpoint if lived and not report.deleting else ""),
         control_plane=MachineCounts(**_counts(slots, health.control_plane if health else [])),
         nodes=MachineCounts(**_counts(nodes, ready)),
         node_pools=[PoolCounts(name=name, **_counts(names, ready)) for name, names in pools.items()],

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError, ChildWorkflowError
 
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationStatus, Phase, StepState
+from contracts.context import ClusterContext
 from contracts.machines import machine_names
 from contracts.plan import Plan
 from contracts.workflows import (
@@ -130,8 +131,10 @@ class ClusterWorkflow(Updates):
 
     async def _look(self, *, at_once: bool) -> None:
         """Look at the machines, and repair the one that is due."""
-        plan = await self._deciding.look(at_once=at_once)
         wishes = self._entity.wishes
+        if not at_once:
+            wishes.asked_by = ""
+        plan = await self._deciding.look(at_once=at_once)
         if plan and not (wishes.delete or wishes.cancel):
             await self._mend(plan)
 
@@ -245,7 +248,7 @@ class ClusterWorkflow(Updates):
         """Take back an unfinished create; False when it turned out to be the adoption of a living cluster."""
         self._enter(Phase.DELETING)
         undone = await self._operate(await self._deciding.plan(undoing=True))
-        if undone and self._entity.resource_uid and not self._entity.wishes.delete:
+        if undone and self._entity.resource_uid:
             return self._hold_undone()
         self._enter(Phase.DELETED if undone else Phase.FAILED)
         if not undone:
@@ -262,11 +265,19 @@ class ClusterWorkflow(Updates):
         return OperationStatus(id=operation_id(operation), type=operation, started_at=workflow.now())
 
     def _hold_undone(self) -> bool:
-        """Wait for what the resource says next: while it is there, ending would only have it created again."""
-        wishes = self._entity.wishes
-        wishes.cancel = wishes.cancelled_from_outside = False
-        self._entity.waiting_on = "the create was undone: `retry` creates it again"
-        self._enter(Phase.FAILED)
+        """Wait for what the resource says next: while it is there, ending would only have it created again.
+
+        What was undone is never made again under the same id, whose claim is released for good.
+        """
+        entity, context = self._entity, self._entity.context
+        entity.wishes.cancel = entity.wishes.cancelled_from_outside = False
+        another = proposed_id(context.namespace, context.name, str(workflow.uuid4()))
+        entity.context = ClusterContext(
+            cluster_id=another, namespace=context.namespace, name=context.name, spec=context.spec
+        )
+        entity.operation, entity.waiting_on = None, "the create was undone: `retry` creates it again"
+        if not entity.wishes.delete:
+            self._enter(Phase.FAILED)
         return False
 
     async def _operate(self, plan: Plan) -> OperationResult | None:
@@ -320,7 +331,7 @@ class ClusterWorkflow(Updates):
     @workflow.signal
     def report(self) -> None:
         """Tell the resource how the cluster is, changed or not. Not for people: the bridge asks."""
-        self._reporting.note()
+        self._reporting.note(anew=True)
 
     @workflow.signal
     def move_machine(self, request: MoveMachine) -> None:

@@ -87,6 +87,12 @@ class Entity:
         if fields:
             raise refusal(ErrorCode.INVALID_SPEC, f"can't be changed on a living cluster yet: {', '.join(fields)}")
 
+    def check_resource(self, uid: str) -> None:
+        """Raise ``ApplicationError`` when a message is for a resource that the cluster isn't of."""
+        if uid and uid != self.resource_uid:
+            name = f"{self.context.namespace}/{self.context.name}"
+            raise refusal(ErrorCode.NAME_CONFLICT, f"the cluster {name} is not of the resource with uid {uid}")
+
     def wants_other(self, spec: ClusterSpec) -> bool:
         """Say whether a cluster that could not be created would be created otherwise by ``spec``."""
         steps = self.operation.steps if self.operation else []

@@ -25,6 +25,9 @@ LOOK_QUEUE_TIMEOUT = timedelta(seconds=30)
 REPORT_INTERVAL = timedelta(seconds=1)
 """How far apart the reports to a cluster's resource are, at least."""
 
+ABANDON_ATTEMPTS = 3
+"""To let a resource go whose cluster lives on: people are waiting for the answer."""
+
 KEPT_EVENTS = 20
 """Events that wait for the host cluster while it is away; the oldest are forgotten."""
 

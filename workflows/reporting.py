@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from api.errors import ErrorCode
 from api.status import OperationStatus
 from contracts import activities as names
 from contracts import queues
@@ -24,7 +25,7 @@ from contracts.reporting import (
 )
 from workflows import policies
 from workflows.asking import ask
-from workflows.entity import Entity
+from workflows.entity import Entity, refusal
 from workflows.failures import error_status, is_cancelled
 
 
@@ -36,12 +37,15 @@ class Reporting:
         self._entity = entity
         self._changed = False
         self._stopped = False
+        self._heard = False
+        self._leaving = False
         self._events: list[ResourceEvent] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    def note(self) -> None:
-        """Note that something has changed; the first time begins to report."""
+    def note(self, *, anew: bool = False) -> None:
+        """Note that something has changed, ``anew`` that the API was heard; the first time begins to report."""
         self._changed = True
+        self._heard = self._heard or anew
         if self._entity.resource_uid and not self._tasks and not self._stopped:
             self._tasks = [asyncio.create_task(self._report()), asyncio.create_task(self._probe())]
 
@@ -79,25 +83,43 @@ class Reporting:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def abandon(self, told: str) -> None:
-        """Tell what lives on, and let the resource go; a later resource may begin to be reported to."""
+        """Tell what lives on, and let the resource go; a later resource may begin to be reported to.
+
+        Raises ``ApplicationError`` when the host cluster can't be told: who asks may ask again.
+        """
+        if self._leaving:
+            raise refusal(ErrorCode.INVALID_SPEC, "it is being let go already")
+        self._leaving = True
         self._add(ResourceEvent(key="abandoned", reason="Abandoned", message=told, at=workflow.now()))
-        await self.let_go()
-        self._stopped, self._tasks, self._entity.health = False, [], None
+        try:
+            await self._let_go(policies.ABANDON_ATTEMPTS)
+            self._entity.resource_uid, self._entity.uid, self._entity.health = "", None, None
+        except ActivityError as error:
+            described = error_status(error)
+            raise refusal(ErrorCode(described.code), described.message) from error
+        finally:
+            self._leaving, self._stopped, self._tasks = False, False, []
+            self.note()
 
     async def let_go(self) -> None:
         """Tell the end, and let the resource go, however long the host cluster is away."""
-        if not self._entity.resource_uid:
+        await self._let_go()
+
+    async def _let_go(self, attempts: int = 0) -> None:
+        """Let the resource go; after so many attempts, if any are named, raise what the last one did."""
+        resource = self._resource()
+        if not resource.uid:
             return
         await self.stop()
         attempt = 0
-        while True:
+        while self._entity.resource_uid == resource.uid:
             try:
                 await self._send()
-                await ask(
-                    names.RELEASE_RESOURCE, queues.HOST, self._resource(), ReportAnswer, "let the resource go"
-                )
+                await ask(names.RELEASE_RESOURCE, queues.HOST, resource, ReportAnswer, "let the resource go")
             except ActivityError:
                 attempt += 1
+                if attempt == attempts:
+                    raise
                 await workflow.sleep(policies.backoff(attempt), summary="let the resource go")
             else:
                 return
@@ -133,7 +155,8 @@ class Reporting:
 
     async def _send(self) -> bool:
         """Tell the resource all that there is to tell; returns whether it is gone, and forgets it then."""
-        entity, events, self._changed = self._entity, self._events, False
+        entity, events = self._entity, self._events
+        self._changed, heard, self._heard = False, self._heard, False
         now = workflow.now()
         # By the clock, so that a cluster whose history was lost goes on from where it was.
         entity.sequence = max(entity.sequence + 1, int(now.timestamp() * 1000))
@@ -145,10 +168,15 @@ class Reporting:
             status=entity.status(),
             health=entity.health,
             deleting=entity.wishes.delete,
+            anew=heard,
             run_id=workflow.info().run_id,
             events=events,
         )
-        answer = await ask(names.REPORT_STATUS, queues.HOST, report, ReportAnswer, "report to the resource")
+        try:
+            answer = await ask(names.REPORT_STATUS, queues.HOST, report, ReportAnswer, "report to the resource")
+        except ActivityError:
+            self._heard = self._heard or heard
+            raise
         self._events = [event for event in self._events if event not in events]
         if answer.sequence > entity.sequence:
             # Somebody wrote a later number into the resource; nobody else reports about this cluster.
@@ -178,7 +206,7 @@ class Reporting:
                 # Its worker tries again by itself; what comes here is for people, who see it in the Web UI too.
                 entity.health = ApiHealth(available=None, message=error_status(error).message)
                 await self._rest(policies.LOOK_AGAIN)
-            self.note()
+            self.note(anew=True)
 
     async def _await_change(self) -> ApiHealth:
         spec = self._entity.context.spec

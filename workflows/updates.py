@@ -33,7 +33,7 @@ class Updates(Access):
         if request.resource and request.uid:
             if entity.wants_other(request.spec):
                 entity.context = entity.context.model_copy(update={"spec": request.spec})
-                entity.wishes.retry = True
+                entity.wishes.retry, entity.wishes.asked_by = True, request.requested_by
                 told = "it will be created as it is specified now"
             entity.resource_uid = entity.uid = request.uid
             entity.resource_gone = False
@@ -53,8 +53,13 @@ class Updates(Access):
         if wishes.delete and self._entity.phase is Phase.FAILED and workflow.patched("delete-again-retries"):
             wishes.retry = True
         wishes.delete, wishes.asked_by = True, request.requested_by
-        self._show()
+        self._reporting.note()
         return self._accepted("the cluster will be deleted")
+
+    @delete.validator
+    def check_delete(self, request: Reason) -> None:
+        """Refuse who asks for a resource that the cluster isn't of."""
+        self._entity.check_resource(request.uid)
 
     @workflow.update(description="Try again now what failed or waits for its next attempt: {reason}.")
     def retry(self, request: Reason) -> Accepted:
@@ -124,13 +129,12 @@ class Updates(Access):
         told = f"cluster {context.cluster_id} lives on with {', '.join(machine_names(context.spec))}"
         entity.wishes.asked_by = request.requested_by
         await self._reporting.abandon(told)
-        entity.resource_uid, entity.uid = "", None
         return Accepted(message=told, generation=entity.generation)
 
     @abandon.validator
     def check_abandon(self, request: Reason) -> None:
         """Refuse when there is no resource, or nothing that could live on."""
-        del request
+        self._entity.check_resource(request.uid)
         if not self._entity.resource_uid:
             raise refusal(ErrorCode.INVALID_SPEC, "it has no resource that could be let go")
         if self._entity.wishes.delete:

@@ -49,5 +49,5 @@ def connect(kubeconfig: Path | None) -> KubernetesClient:
     except Exception as error:  # noqa: BLE001 - the library raises whatever a broken file makes it
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "service account of this pod"
         raise StepError(ErrorCode.HOST_API_DENIED, f"the {where} can't be used: {type(error).__name__}") from None
-    token = (configuration.get_api_key_with_prefix("authorization") or "").partition(" ")[2]
+    token = (configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or "").partition(" ")[2]
     return KubernetesClient(configuration.host, tls, token, host_errors)

@@ -31,7 +31,8 @@ class GuestHealth:
     def look(self, cluster: ClusterContext) -> ApiHealth:
         """Ask the endpoint and each control plane machine whether it is ready, and the endpoint for its nodes.
 
-        Raises ``StepError`` with one of the codes of Vault when there is no certificate to ask with.
+        Raises ``StepError`` with one of the codes of Vault when there is no certificate to ask with, and with one
+        of guest APIs when it doesn't tell of its nodes.
         """
         tls = mutual_tls(self._identities.client_certificate(cluster, "admin", LIFETIME_SECONDS))
         port = cluster.spec.network.api_port
@@ -64,13 +65,9 @@ def _problem(client: KubernetesClient) -> str:
 
 
 def _ready_nodes(client: KubernetesClient) -> list[str]:
-    try:
-        nodes = client.get(NODES)["items"]
-    except StepError:
-        return []  # it has gone since: the next look tells
     return sorted(
         node["metadata"]["name"]
-        for node in nodes
+        for node in client.get(NODES)["items"]
         if any(
             condition["type"] == "Ready" and condition["status"] == "True"
             for condition in node["status"].get("conditions", [])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 from temporalio import activity
 
@@ -19,6 +20,8 @@ from contracts import activities as names
 from contracts.errors import StepError
 from contracts.reporting import ReportAnswer, ResourceEvent, ResourceReference, StatusReport
 from planning.reporting import resource_status, tells_the_same
+
+log = structlog.get_logger(__name__)
 
 TRIES = 5
 """How often a resource is read again that changed under a write."""
@@ -54,7 +57,7 @@ class HostActivities:
                     continue
                 _check(answer, f"apply the status of {path}")
             for event in report.events:
-                _record(client, report.resource, event)
+                _try_to_record(client, report.resource, event)
             return ReportAnswer(sequence=report.sequence)
         raise StepError(ErrorCode.HOST_API_UNAVAILABLE, f"{path} changed {TRIES} times while it was written")
 
@@ -119,6 +122,16 @@ def _identity(found: Json) -> Json:
     metadata = found["metadata"]
     kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")}
     return {"apiVersion": API_VERSION, "kind": "Cluster", "metadata": kept}
+
+
+def _try_to_record(client: KubernetesClient, resource: ResourceReference, event: ResourceEvent) -> None:
+    """Make an Event, unless that is refused, as in a namespace that is being deleted: nothing may wait for it."""
+    try:
+        _record(client, resource, event)
+    except StepError as error:
+        if error.code is ErrorCode.HOST_API_UNAVAILABLE:
+            raise
+        log.warning("event not made", reason=error.message, event_reason=event.reason)
 
 
 def _record(client: KubernetesClient, resource: ResourceReference, event: ResourceEvent) -> None:

@@ -53,6 +53,11 @@ async def test_one_silence_is_no_proof() -> None:
     assert await probe(DOWN, UP, DOWN, DOWN, known=UP) == DOWN
 
 
+async def test_other_words_for_the_same_silence_are_no_news() -> None:
+    other = DOWN.model_copy(update={"message": "no answer"})
+    assert await probe(other, DOWN, UP, known=DOWN) == UP
+
+
 async def test_an_api_that_is_back_is_told_at_once() -> None:
     assert await probe(DOWN, UP, known=DOWN) == UP
 

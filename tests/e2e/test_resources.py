@@ -122,6 +122,34 @@ def test_a_cluster_that_was_started_by_hand_is_adopted_and_deleted_by_hand(
     clusters.until_gone("hand")
 
 
+def test_an_undone_create_can_be_made_again(clusters: Resourced) -> None:
+    clusters.apply("undone", nodePools=[{"name": "workers", "replicas": 40}])
+    first = clusters.until("undone", lambda found: bool(found.get("status", {}).get("operation")))
+    assert "undone" in clusters.operate("undone", "cancel")
+    found = clusters.until("undone", lambda found: found["status"]["phase"] == "Failed")
+    assert "`retry` creates it again" in condition(found, "Degraded")["message"]
+    clusters.operate("undone", "retry")
+    found = clusters.until_available("undone")
+    assert found["status"]["clusterId"] != first["status"]["clusterId"]
+    clusters.delete("undone")
+    run(G8S, "leftovers")
+
+
+def test_a_resource_that_has_no_cluster_deletes_none(clusters: Resourced, stack: Stack) -> None:
+    file = clusters.written("other")
+    start = ("--type", "Cluster", "--task-queue", "clusters", "--workflow-id", "cluster/default/other")
+    temporal(stack, "workflow", "start", *start, "--input-file", str(file))
+    run(G8S, "status", "other", "--watch")
+    clusters.apply("other", nodePools=[{"name": "workers", "replicas": 9}])
+    found = clusters.until("other", lambda found: condition(found, "Accepted").get("status") == "False")
+    assert "can't be changed" in condition(found, "Accepted")["message"]
+    clusters.delete("other")
+    assert "Running" in run(G8S, "status", "other")
+    update = ("workflow", "update", "execute", "--workflow-id", "cluster/default/other", "--name", "delete")
+    temporal(stack, *update, "--input", json.dumps({"reason": "test"}))
+    run(G8S, "status", "other", "--watch")
+
+
 def test_mistakes_are_told_at_once(clusters: Resourced) -> None:
     assert "belongs to acme" in clusters.refused("others", owner="umbrella")
     assert "provider" in clusters.refused("clouds", provider="cloud")

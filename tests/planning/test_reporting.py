@@ -134,6 +134,32 @@ def test_conditions(given: StatusReport, expected: dict[str, tuple[str, str]]) -
     assert {kind: found[kind] for kind in expected} == expected
 
 
+def test_a_doubt_is_taken_back_only_by_who_was_heard() -> None:
+    first = told(report())
+    doubted = [
+        item.model_copy(update={"status": "Unknown", "reason": "NotReported"})
+        if item.type == "Available"
+        else item
+        for item in first.conditions
+    ]
+    before = first.model_copy(update={"conditions": doubted})
+    assert reason(told(report(), before), "Available") == "NotReported"
+    heard = report().model_copy(update={"anew": True})
+    assert reason(told(heard, before), "Available") == "ApiAnswers"
+    assert reason(told(report(deleting=True), before), "Available") == "DeletionAskedFor"
+
+
+def test_a_cluster_that_lived_is_not_told_to_be_new_while_it_is_adopted() -> None:
+    before = told(report())
+    found = told(report(health=None, operation=create(), **NEW), before)
+    assert {reason(found, kind) for kind in ("Available", "NodesReady")} == {"NotProbed"}
+    assert found.endpoint == before.endpoint
+
+
+def reason(status: ClusterResourceStatus, kind: str) -> str:
+    return next(condition.reason for condition in status.conditions if condition.type == kind)
+
+
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     first = told(report(health=None))
     later = told(report(at=NOW + timedelta(minutes=1)), first)

@@ -14,15 +14,19 @@ from temporalio.client import Client
 from api.status import Phase
 from contracts import activities as names
 from contracts.machines import MachineState
+from contracts.reporting import ApiHealth
 from contracts.workflows import Accepted, Reason
 from tests.support.fakes import Script
 from tests.support.hypervisors import Site
 from tests.support.temporal import start_server
 from tests.workflows.conftest import Clusters, served
+from tests.workflows.test_reporting import apply as apply_resource
+from tests.workflows.test_reporting import reported
+from tests.workflows.test_reporting import start as start_resource
 
 CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "5"
+VERSION = "6"
 
 
 def recorded(folder: Path, version: str) -> list[Path]:
@@ -51,6 +55,8 @@ async def record() -> None:
             await _undone(clusters)
         async with served(environment, Script()) as clusters:
             await _mended(clusters)
+        async with served(environment, Script()) as clusters:
+            await _told(clusters)
         async with Site(environment, Script(), ["one", "two"]).served() as site:
             await _placed(site, Clusters(environment.client, Script()))
     async with await start_server(*CONTINUE_SOON) as environment, served(environment, Script()) as clusters:
@@ -95,6 +101,20 @@ async def _mended(clusters: Clusters) -> None:
     await _save(clusters.client, "mended", ("", "/repair"))
     await clusters.send(handle, "delete")
     await handle.result()
+
+
+async def _told(clusters: Clusters) -> None:
+    clusters.script.failures[names.REPORT_STATUS] = 1
+    handle = await start_resource(clusters, "told")
+    await reported(clusters, lambda report: report.health is not None)
+    clusters.script.health = ApiHealth(available=False, message="silent")
+    await reported(clusters, lambda report: report.health == clusters.script.health)
+    await clusters.send(handle, "abandon")
+    await apply_resource(handle)
+    await reported(clusters, lambda report: report.health is not None)
+    await clusters.send(handle, "delete")
+    await handle.result()
+    await _save(clusters.client, "told", ("", "/create", "/delete"))
 
 
 async def _placed(site: Site, clusters: Clusters) -> None:

@@ -2,6 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
 
 from api.crds import KINDS
 from deploy.crds import files
@@ -19,3 +22,15 @@ def host_cluster() -> Iterator[Stack]:
         for kind in KINDS:
             kubectl(stack.host_kubeconfig, "wait", "--for=condition=Established", f"crd/{kind.crd_name}")
         yield stack
+
+
+def with_token(stack: Stack, folder: Path) -> Path:
+    """Return a kubeconfig with a service account's token instead of a certificate, as a pod has it."""
+    kubectl(stack.host_kubeconfig, "create", "serviceaccount", "process")
+    binding = ("--clusterrole=cluster-admin", "--serviceaccount=default:process")
+    kubectl(stack.host_kubeconfig, "create", "clusterrolebinding", "process", *binding)
+    told = yaml.safe_load(stack.host_kubeconfig.read_text())
+    told["users"][0]["user"] = {"token": kubectl(stack.host_kubeconfig, "create", "token", "process").strip()}
+    kubeconfig = folder / "token.kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(told))
+    return kubeconfig

@@ -53,7 +53,7 @@ async def reported(clusters: Clusters, wanted: Callable[[StatusReport], bool]) -
 
 
 async def test_a_create_and_a_delete_are_told_and_the_resource_is_let_go(clusters: Clusters) -> None:
-    handle = await start(clusters, "told")
+    handle = await start(clusters, "told-told")
     last = await reported(
         clusters, lambda report: report.status.phase == Phase.RUNNING and report.health is not None
     )
@@ -71,7 +71,7 @@ async def test_a_create_and_a_delete_are_told_and_the_resource_is_let_go(cluster
 
 
 async def test_a_cluster_without_a_resource_tells_nobody(clusters: Clusters) -> None:
-    handle = await clusters.start("untold")
+    handle = await clusters.start("told-untold")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
     await clusters.send(handle, "delete")
     await handle.result()
@@ -81,7 +81,7 @@ async def test_a_cluster_without_a_resource_tells_nobody(clusters: Clusters) -> 
 
 
 async def test_what_the_api_says_is_told_once_it_changes(clusters: Clusters) -> None:
-    handle = await start(clusters, "probed")
+    handle = await start(clusters, "told-probed")
     await reported(clusters, lambda report: report.health == ApiHealth(available=True, message="answers"))
     told = len(clusters.script.reports)
     clusters.script.health = ApiHealth(available=False, message="silent")
@@ -94,7 +94,7 @@ async def test_what_the_api_says_is_told_once_it_changes(clusters: Clusters) -> 
 async def test_a_host_cluster_that_is_away_holds_nothing_up(clusters: Clusters) -> None:
     clusters.script.failures[names.REPORT_STATUS] = 4
     clusters.script.failures[names.RELEASE_RESOURCE] = 1
-    handle = await start(clusters, "alone")
+    handle = await start(clusters, "told-alone")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
     await reported(clusters, lambda report: report.status.phase == Phase.RUNNING)
     await clusters.send(handle, "delete")
@@ -104,14 +104,14 @@ async def test_a_host_cluster_that_is_away_holds_nothing_up(clusters: Clusters) 
 
 async def test_a_later_number_in_the_resource_is_passed(clusters: Clusters) -> None:
     clusters.script.newest = 1 << 52
-    handle = await start(clusters, "passed")
+    handle = await start(clusters, "told-passed")
     await reported(clusters, lambda report: report.sequence > 1 << 52)
     await clusters.send(handle, "delete")
     await handle.result()
 
 
 async def test_the_spec_comes_from_the_resource_alone(clusters: Clusters) -> None:
-    handle = await start(clusters, "owned")
+    handle = await start(clusters, "told-owned")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
     with pytest.raises(WorkflowUpdateFailedError) as failure:
         await apply(handle, resource=False)
@@ -123,7 +123,7 @@ async def test_the_spec_comes_from_the_resource_alone(clusters: Clusters) -> Non
 
 
 async def test_a_cluster_that_was_started_by_hand_is_adopted_by_a_resource(clusters: Clusters) -> None:
-    handle = await clusters.start("adopted")
+    handle = await clusters.start("told-adopted")
     await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
     await apply(handle)
     assert (await reported(clusters, lambda report: report.health is not None)).resource.uid == UID
@@ -132,7 +132,7 @@ async def test_a_cluster_that_was_started_by_hand_is_adopted_by_a_resource(clust
 
 
 async def test_an_abandoned_cluster_lives_on_and_may_be_adopted(clusters: Clusters) -> None:
-    handle = await start(clusters, "abandoned")
+    handle = await start(clusters, "told-abandoned")
     await reported(clusters, lambda report: report.health is not None)
     answer = await clusters.send(handle, "abandon")
     assert "lives on with control-plane-1, workers-1, workers-2" in answer.message
@@ -151,7 +151,7 @@ async def test_an_abandoned_cluster_lives_on_and_may_be_adopted(clusters: Cluste
 
 
 async def test_a_resource_that_is_gone_is_told_no_more_and_another_one_adopts(clusters: Clusters) -> None:
-    handle = await start(clusters, "lost")
+    handle = await start(clusters, "told-lost")
     await reported(clusters, lambda report: report.health is not None)
     clusters.script.gone = True
     await clusters.send(handle, "pause")
@@ -165,7 +165,7 @@ async def test_a_resource_that_is_gone_is_told_no_more_and_another_one_adopts(cl
 
 
 async def test_reports_go_on_when_the_workflow_continues_as_new(clusters: Clusters) -> None:
-    handle = await start(clusters, "renewed")
+    handle = await start(clusters, "told-renewed")
     first = await reported(clusters, lambda report: report.health is not None)
     for _ in range(2):  # a cancel that was used up continues as new
         await handle.cancel()
@@ -181,7 +181,7 @@ async def test_reports_go_on_when_the_workflow_continues_as_new(clusters: Cluste
 
 
 async def test_what_can_not_be_created_waits_for_another_spec(clusters: Clusters) -> None:
-    handle = await start(clusters, "mistaken", release="9.9.9-9")
+    handle = await start(clusters, "told-mistaken", release="9.9.9-9")
     failed = await reported(clusters, lambda report: report.status.phase == Phase.FAILED)
     assert "9.9.9-9" in failed.status.waiting_on
     assert "created as it is specified now" in await apply(handle)
@@ -192,7 +192,7 @@ async def test_what_can_not_be_created_waits_for_another_spec(clusters: Clusters
 
 async def test_an_undone_create_waits_while_its_resource_is_there(clusters: Clusters) -> None:
     clusters.script.gates[names.AWAIT_API] = asyncio.Event()
-    handle = await start(clusters, "undone")
+    handle = await start(clusters, "told-undone")
     await clusters.until(handle, lambda _: clusters.script.count(names.AWAIT_API) > 0)
     await clusters.send(handle, "cancel")
     await reported(clusters, lambda report: report.status.phase == Phase.FAILED)

@@ -100,7 +100,11 @@ class Clusters:
             await self._workflows.apply(start)
         except RefusedError as error:
             await self._resources.accept(resource, "False", error.code or Reason.REFUSED, str(error))
-            return PREDECESSOR_S if error.code == ErrorCode.NAME_CONFLICT else await self._look(resource)
+            if error.code != ErrorCode.NAME_CONFLICT:
+                return await self._look(resource)
+            # The other resource of the name may have gone unseen: its cluster is to find out.
+            await self._workflows.ask_to_report(*key_of(resource))
+            return PREDECESSOR_S
         message = f"generation {start.metadata.generation} is taken up"
         await self._resources.accept(resource, "True", Reason.ACCEPTED, message)
         return LOOK_S
@@ -111,7 +115,8 @@ class Clusters:
             if start:
                 await self._workflows.delete(start)
             else:
-                await self._workflows.update(namespace, name, "delete", asker=asker(resource))
+                uid = resource["metadata"]["uid"]
+                await self._workflows.update(namespace, name, "delete", asker=asker(resource), uid=uid)
         except NotRunningError:
             if (resource.get("status") or {}).get("clusterId"):
                 message = "its workflow has ended, and can't be started with this spec: correct the spec"
@@ -119,16 +124,27 @@ class Clusters:
             else:
                 await self._resources.release(resource)
         except RefusedError as error:
-            await self._resources.accept(resource, "False", error.code or Reason.REFUSED, str(error))
+            await self._release_or_tell(resource, error)
+        else:
+            await self._resources.accept(resource, "True", Reason.ACCEPTED, "the deletion is taken up")
 
     async def _abandon(self, resource: Json) -> None:
         (namespace, name), uid = key_of(resource), resource["metadata"]["uid"]
         try:
-            await self._workflows.update(namespace, name, "abandon", asker=asker(resource), once=f"abandon/{uid}")
+            await self._workflows.update(
+                namespace, name, "abandon", asker=asker(resource), uid=uid, once=f"abandon/{uid}"
+            )
         except NotRunningError:
             log.warning("abandoned without a workflow", cluster=name, namespace=namespace)
             await self._resources.release(resource)
         except RefusedError as error:
+            await self._release_or_tell(resource, error)
+
+    async def _release_or_tell(self, resource: Json, error: RefusedError) -> None:
+        """Let a resource go that no cluster is of: its own spec was never taken up. Else say why it stays."""
+        if error.code == ErrorCode.NAME_CONFLICT:
+            await self._resources.release(resource)
+        else:
             await self._resources.accept(resource, "False", error.code or Reason.REFUSED, str(error))
 
     async def _operate(self, resource: Json, wanted: Operate) -> None:
@@ -139,6 +155,7 @@ class Clusters:
                 name,
                 wanted.update,
                 asker=asker(resource),
+                uid=resource["metadata"]["uid"],
                 machine=wanted.machine,
                 once=_once(resource, wanted),
             )

@@ -82,12 +82,12 @@ def decide(resource: Json) -> Wish:
         return _decide_end(resource) if held else Nothing()
     if not held:
         return AddFinalizer()
-    start = start_of(resource)
+    start, operation = start_of(resource), _operation(resource)
+    if operation and (resource.get("status") or {}).get("clusterId"):
+        return operation  # whatever is thought of the spec
     if isinstance(start, Refuse):
         return start
-    if not accepted(resource):
-        return Apply(start)
-    return _operation(resource) or Nothing()
+    return operation or Nothing() if accepted(resource) else Apply(start)
 
 
 def accepted(resource: Json) -> bool:
@@ -141,6 +141,8 @@ def _decide_end(resource: Json) -> Wish:
             return _operation(resource) or Nothing()
         start = start_of(resource)
         return Delete(None if isinstance(start, Refuse) else start)
+    if operation := _operation(resource):
+        return operation
     command = f"kubectl --namespace {metadata['namespace']} annotate cluster {metadata['name']} --overwrite"
     return Refuse(
         Reason.DELETION_NOT_CONFIRMED,

@@ -68,21 +68,40 @@ class ClusterWorkflows:
     async def apply(self, start: ClusterInput) -> Accepted:
         """Tell a cluster its spec, and start it if it doesn't run. Raises RefusedError."""
         metadata = start.metadata
-        request = ApplyRequest(uid=metadata.uid, generation=metadata.generation, spec=start.spec, resource=True)
+        request = ApplyRequest(
+            uid=metadata.uid,
+            generation=metadata.generation,
+            spec=start.spec,
+            resource=True,
+            requested_by=start.requested_by,
+        )
         return await self._start("apply", request, start)
 
     async def delete(self, start: ClusterInput) -> Accepted:
         """Have a cluster deleted, started if it doesn't run: something of it may be there. Raises RefusedError."""
-        return await self._start("delete", Reason(requested_by=start.requested_by), start)
+        return await self._start(
+            "delete", Reason(requested_by=start.requested_by, uid=start.metadata.uid or ""), start
+        )
 
     async def update(
-        self, namespace: str, name: str, update: str, *, asker: str, machine: str = "", once: str | None = None
+        self,
+        namespace: str,
+        name: str,
+        update: str,
+        *,
+        asker: str,
+        uid: str = "",
+        machine: str = "",
+        once: str | None = None,
     ) -> Accepted:
-        """Send an update to a workflow that runs; ``once`` is its id. Raises RefusedError and NotRunningError."""
+        """Send an update to a workflow that runs, if the cluster is that of the resource ``uid``.
+
+        ``once`` is the id of the update. Raises RefusedError and NotRunningError.
+        """
         handle = self._client.get_workflow_handle(workflow_id(namespace, name))
-        request = (
-            ReplaceMachineRequest(machine=machine, requested_by=asker) if machine else Reason(requested_by=asker)
-        )
+        request = Reason(requested_by=asker, uid=uid)
+        if machine:
+            request = ReplaceMachineRequest(requested_by=asker, uid=uid, machine=machine)
         answer: Accepted = await _answered(
             handle.execute_update(update, request, id=once, result_type=Accepted, rpc_timeout=ANSWER)
         )

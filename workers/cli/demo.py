@@ -105,13 +105,14 @@ async def _create(demo: Demo) -> None:
     host = f"$ kubectl --kubeconfig {demo.stack.host_kubeconfig}"
     _say(f"{host} apply --filename {demo.shown}")
     _say(await demo.resource.apply(demo.file))
-    if (await demo.resource.look()).failed:
-        await demo.resource.operate("retry")
-        await asyncio.sleep(RETRY_S)
-    _say(f"{host} get clusters --watch")
     try:
-        async with asyncio.timeout(PATIENCE_S), demo.resource.columns(_say):
-            await _until_available(demo.resource)
+        async with asyncio.timeout(PATIENCE_S):
+            if (await demo.resource.look()).failed:
+                await demo.resource.operate("retry")
+                await asyncio.sleep(RETRY_S)
+            _say(f"{host} get clusters --watch")
+            async with demo.resource.columns(_say):
+                await _until_available(demo.resource)
     except TimeoutError as error:
         message = f"the cluster is not complete after {PATIENCE_S // 60} minutes; it is still tried"
         raise CliError(message, "Mend what its step above says. Look at it: uv run g8s status demo") from error

@@ -109,6 +109,16 @@ def test_who_asked_is_passed_on() -> None:
     assert wish.start.requested_by == ("alice" * 100)[:256]
 
 
+def test_a_living_cluster_is_operated_whatever_is_thought_of_its_spec() -> None:
+    found = annotated(OPERATION, "retry")
+    assert isinstance(decide(found), Apply)
+    found["status"] = {"clusterId": "c0ffee"}
+    assert decide(found) == Operate("retry", "retry")
+    found["spec"]["provider"] = "azure"
+    assert decide(found) == Operate("retry", "retry")
+    assert decide(annotated(OPERATION, "retry", deleted=True)) == Operate("retry", "retry")
+
+
 def test_a_confirmation_deletes_nothing_by_itself() -> None:
     assert decide(annotated(CONFIRM_DELETION, UID, accepted=2)) == Nothing()
 

@@ -84,6 +84,10 @@ class Kube:
     ) -> Any:
         await self._limiter.acquire()
         self.requests += 1
+        configuration = self._client.configuration
         headers = {"Accept": JSON, "Content-Type": content_type, **self._client.default_headers}
-        url = self._client.configuration.host + path
+        # Asked for each time: a pod's token is renewed (Kubernetes: bound service account tokens).
+        if token := await configuration.get_api_key_with_prefix("BearerToken", alias="authorization"):
+            headers["Authorization"] = token
+        url = configuration.host + path
         return await self._client.call_api(method, url, headers, body, _request_timeout=limit)
