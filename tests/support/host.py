@@ -9,6 +9,7 @@ import yaml
 from api.crds import KINDS
 from deploy.crds import files
 from deploy.stack import Stack
+from deploy.stack.hostcluster import await_clusters
 from tests.e2e.people import kubectl
 from tests.support.stack import running_stack
 
@@ -21,6 +22,7 @@ def host_cluster() -> Iterator[Stack]:
             kubectl(stack.host_kubeconfig, "apply", "--server-side", "--filename", str(path))
         for kind in KINDS:
             kubectl(stack.host_kubeconfig, "wait", "--for=condition=Established", f"crd/{kind.crd_name}")
+        await_clusters(stack)
         yield stack
 
 
