@@ -80,9 +80,15 @@ async def _orphans(client: Client) -> list[Leftover]:
 
 
 async def _without_resource(client: Client, entry: Leftover) -> list[Leftover]:
-    """Return a cluster that lives although its resource has gone: nobody holds it any more."""
+    """Return a cluster that lives although its resource has gone: nobody holds it any more.
+
+    Of one that gives no answer that can't be told; it is not left over because of that.
+    """
     namespace, _, name = entry.name.partition("/")
-    look = await ClusterClient(client, namespace, name).look()
+    try:
+        look = await ClusterClient(client, namespace, name).look()
+    except CliError:
+        return []
     return [entry.model_copy(update={"kind": "cluster"})] if look.status.resource_gone else []
 
 

@@ -12,7 +12,14 @@ from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 
 SERVICE = "giantnetes-worker"
 EXPORTER = "OTEL_TRACES_EXPORTER"
@@ -39,7 +46,12 @@ def runtime(metrics_address: str | None) -> Runtime:
         if metrics_address
         else None
     )
-    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+    # Its own lines would not be JSON, as all others are.
+    logging_config = LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(logger=logging.getLogger("temporal")),
+    )
+    return Runtime(telemetry=TelemetryConfig(metrics=metrics, logging=logging_config))
 
 
 def tracing_wanted() -> bool:
