@@ -54,10 +54,11 @@ class KubernetesClient:
         tls: ssl.SSLContext,
         token: str = "",
         errors: Callable[[str], AbstractContextManager[None]] = guest_errors,
+        connections: int = CONNECTIONS,
     ) -> None:
         self.url = url
         self._errors = errors
-        configuration = Configuration(host=url, retries=False, connection_pool_maxsize=CONNECTIONS)
+        configuration = Configuration(host=url, retries=False, connection_pool_maxsize=connections)
         configuration.proxy = None
         header = ("Authorization", f"Bearer {token}") if token else ()
         self._api: Any = ApiClient(configuration, *header)

@@ -13,6 +13,9 @@ from activities.kubernetes.errors import host_errors
 from api.errors import ErrorCode
 from contracts.errors import StepError
 
+CONNECTIONS = 32
+"""As many as there are reports at a time (``workers.worker.serving.THREADS``)."""
+
 KEPT_SECONDS = 300.0
 """How long a connection is used: its files may be renewed (Kubernetes: bound service account tokens)."""
 
@@ -50,4 +53,4 @@ def connect(kubeconfig: Path | None) -> KubernetesClient:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "service account of this pod"
         raise StepError(ErrorCode.HOST_API_DENIED, f"the {where} can't be used: {type(error).__name__}") from None
     token = (configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or "").partition(" ")[2]
-    return KubernetesClient(configuration.host, tls, token, host_errors)
+    return KubernetesClient(configuration.host, tls, token, host_errors, CONNECTIONS)
