@@ -1,6 +1,7 @@
 """Machines, and the port that a provider of machines fulfils."""
 
 from enum import StrEnum
+from itertools import chain
 from typing import Protocol
 
 from pydantic import Field
@@ -52,10 +53,21 @@ def node_name(pool: str, number: int) -> str:
     return f"{pool}-{number}"
 
 
+def slot_names(spec: ClusterSpec) -> list[str]:
+    """Return the names of the control plane machines that a cluster is to have."""
+    return [slot_name(index + 1) for index in range(spec.control_plane.replicas)]
+
+
+def node_names(spec: ClusterSpec) -> dict[str, list[str]]:
+    """Return the names of the nodes that a cluster is to have, by pool."""
+    return {
+        pool.name: [node_name(pool.name, index + 1) for index in range(pool.replicas)] for pool in spec.node_pools
+    }
+
+
 def machine_names(spec: ClusterSpec) -> list[str]:
     """Return the names of all machines that a cluster is to have, control plane first."""
-    slots = [slot_name(index + 1) for index in range(spec.control_plane.replicas)]
-    return slots + [node_name(pool.name, index + 1) for pool in spec.node_pools for index in range(pool.replicas)]
+    return [*slot_names(spec), *chain.from_iterable(node_names(spec).values())]
 
 
 class MachinePlan(WireModel):

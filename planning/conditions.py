@@ -1,11 +1,12 @@
 """The conditions of a ``Cluster`` resource (Kubernetes: API conventions, Typical status properties). Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from api.conditions import ConditionType, Reason
 from api.resource import Condition
 from api.status import Phase
-from contracts.machines import node_name, slot_name
+from contracts.machines import node_names, slot_names
 from contracts.reporting import StatusReport
 
 Verdict = tuple[ConditionType, bool | None, str, str]
@@ -49,9 +50,7 @@ def _condition(verdict: Verdict, report: StatusReport, known: dict[str, Conditio
 
 
 def _verdicts(report: StatusReport, *, lived: bool) -> Iterator[Verdict]:
-    spec = report.spec
-    slots = [slot_name(number + 1) for number in range(spec.control_plane.replicas)]
-    nodes = [node_name(pool.name, number + 1) for pool in spec.node_pools for number in range(pool.replicas)]
+    slots, nodes = slot_names(report.spec), [*chain.from_iterable(node_names(report.spec).values())]
     serving = report.health.control_plane if report.health else []
     ready = report.health.nodes if report.health else []
     if missing := _missing(report, lived=lived):

@@ -1,6 +1,7 @@
 """What a ``Cluster`` resource says, from what its workflow and its API tell. Pure."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from api.resource import (
@@ -12,8 +13,9 @@ from api.resource import (
     ReleaseRecord,
 )
 from api.status import ErrorStatus, OperationStatus, StepState, StepStatus
-from contracts.machines import node_name, slot_name
+from contracts.machines import node_names, slot_names
 from contracts.reporting import StatusReport
+from contracts.workflows import workflow_id
 from planning.conditions import conditions
 
 LENGTH = 1000
@@ -26,12 +28,8 @@ UNCOUNTED = {"sequence", "last_reported_time"}
 def resource_status(report: StatusReport, before: ClusterResourceStatus) -> ClusterResourceStatus:
     """Return the status that tells ``report``, where ``before`` was told last."""
     status, spec, health = report.status, report.spec, report.health
-    slots = [slot_name(number + 1) for number in range(spec.control_plane.replicas)]
-    pools = {
-        pool.name: [node_name(pool.name, number + 1) for number in range(pool.replicas)]
-        for pool in spec.node_pools
-    }
-    nodes = [name for names in pools.values() for name in names]
+    slots, pools = slot_names(spec), node_names(spec)
+    nodes = [*chain.from_iterable(pools.values())]
     ready = health.nodes if health else []
     lived = any(record.completed_at for record in before.release_history)
     return ClusterResourceStatus(
@@ -49,7 +47,7 @@ def resource_status(report: StatusReport, before: ClusterResourceStatus) -> Clus
         release_history=_releases(report, before),
         certificates_expire_at=health.certificate_expires_at if health else None,
         cluster_id=status.cluster_id or "",
-        workflow_id=f"cluster/{status.namespace}/{status.name}",
+        workflow_id=workflow_id(status.namespace, status.name),
         run_id=report.run_id,
     )
 

@@ -10,7 +10,7 @@ from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.context import ClusterContext
-from contracts.machines import machine_names, slot_name
+from contracts.machines import machine_names, slot_names
 from contracts.repair import Unwell
 from contracts.reporting import ApiHealth
 from contracts.workflows import ApplyRequest, Carried, ClusterInput
@@ -106,7 +106,7 @@ class Entity:
         known = machine_names(self.context.spec)
         if machine not in known:
             raise refusal(ErrorCode.INVALID_SPEC, f"machine: there is no {machine}; there are: {', '.join(known)}")
-        slots = {slot_name(index + 1) for index in range(self.context.spec.control_plane.replicas)}
+        slots = {*slot_names(self.context.spec)}
         ill = {entry.name for entry in self.unwell if entry.since} & slots - {machine}
         if machine in slots and ill:
             raise refusal(ErrorCode.MACHINE_NOT_READY, f"{', '.join(sorted(ill))} must be repaired first")

@@ -9,13 +9,11 @@ from api.cluster import API_VERSION
 from api.conditions import ConditionType, Reason
 from api.resource import FINALIZER, OPERATION
 from workers.bridge.decisions import Json, condition_of
-from workers.bridge.kit.kube import Kube
+from workers.bridge.kit.kube import APPLY, MERGE_PATCH, Kube
 from workers.bridge.kit.reflector import Key
 
 PATH: Final = f"/apis/{API_VERSION}/clusters"
 MANAGER: Final = "giantnetes-bridge"
-APPLY: Final = "application/apply-patch+yaml"
-MERGE_PATCH: Final = "application/merge-patch+json"
 MESSAGE_LENGTH: Final = 1000
 TRIES: Final = 5
 

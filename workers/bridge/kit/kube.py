@@ -13,6 +13,8 @@ from kubernetes.aio.client.exceptions import ApiException
 Json = dict[str, Any]
 
 JSON: Final = "application/json"
+APPLY: Final = "application/apply-patch+yaml"
+MERGE_PATCH: Final = "application/merge-patch+json"
 PAGE: Final = 500
 TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
 GONE: Final = 410
