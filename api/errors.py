@@ -38,100 +38,115 @@ class ErrorCode(StrEnum):
     INTERNAL = "Internal"
 
 
+class Fault(StrEnum):
+    """Whose fault an error is."""
+
+    CONFIGURATION = "configuration"
+    QUOTA = "quota"
+    CREDENTIALS = "credentials"
+    CAPACITY = "capacity"
+    OPERATOR = "operator"
+    PROVIDER = "provider"
+    OURS = "ours"
+
+
 class ErrorInfo:
     """What an error code means.
 
-    ``fault`` is one of configuration, quota, capacity, operator, provider, ours; ``retryable`` says whether
-    the step is tried again by itself; ``hint`` tells a person what to do next.
+    ``retryable`` says whether the step is tried again by itself; ``hint`` tells a person what to do next.
     """
 
     __slots__ = ("fault", "hint", "retryable")
 
-    def __init__(self, fault: str, hint: str, *, retryable: bool) -> None:
+    def __init__(self, fault: Fault, hint: str, *, retryable: bool) -> None:
         self.fault, self.hint, self.retryable = fault, hint, retryable
 
 
 ERRORS: dict[ErrorCode, ErrorInfo] = {
     ErrorCode.INVALID_SPEC: ErrorInfo(
-        "configuration", "correct the named fields and apply again", retryable=False
+        Fault.CONFIGURATION, "correct the named fields and apply again", retryable=False
     ),
     ErrorCode.UNKNOWN_RELEASE: ErrorInfo(
-        "configuration", "choose one of the releases in deploy/releases", retryable=False
+        Fault.CONFIGURATION, "choose one of the releases in deploy/releases", retryable=False
     ),
     ErrorCode.QUOTA_EXCEEDED: ErrorInfo(
-        "quota", "delete a cluster of this owner, or ask for more", retryable=False
+        Fault.QUOTA, "delete another cluster or ask for more; then `retry`, or start it again", retryable=False
     ),
     ErrorCode.CONFIGURATION_BROKEN: ErrorInfo(
-        "operator", "correct what is named; planning goes on by itself", retryable=True
+        Fault.OPERATOR, "correct what is named; it goes on by itself", retryable=True
     ),
-    ErrorCode.NAME_CONFLICT: ErrorInfo("configuration", "choose another name or namespace", retryable=False),
+    ErrorCode.NAME_CONFLICT: ErrorInfo(Fault.CONFIGURATION, "choose another name or namespace", retryable=False),
     ErrorCode.CLUSTER_COMPLETE: ErrorInfo(
-        "configuration", "`retry` goes on adopting the cluster, `delete` deletes it", retryable=False
+        Fault.CONFIGURATION, "`retry` goes on adopting the cluster, `delete` deletes it", retryable=False
     ),
-    ErrorCode.MANAGED_BY_RESOURCE: ErrorInfo("configuration", "change the resource with kubectl", retryable=False),
+    ErrorCode.MANAGED_BY_RESOURCE: ErrorInfo(
+        Fault.CONFIGURATION, "change the resource with kubectl", retryable=False
+    ),
     ErrorCode.BINARIES_MISSING: ErrorInfo(
-        "operator",
+        Fault.OPERATOR,
         "run `just binaries RELEASE` on the machine of the worker, or `just node-image RELEASE` on the hypervisor",
         retryable=True,
     ),
-    ErrorCode.CAPACITY: ErrorInfo("capacity", "free some, or ask for less", retryable=True),
+    ErrorCode.CAPACITY: ErrorInfo(Fault.CAPACITY, "free some, or ask for less", retryable=True),
     ErrorCode.DISK_FULL: ErrorInfo(
-        "operator", "free space on the named disk; the step goes on by itself", retryable=True
+        Fault.OPERATOR, "free space on the named disk; the step goes on by itself", retryable=True
     ),
     ErrorCode.ADDRESS_IN_USE: ErrorInfo(
-        "operator", "end the process that holds the address; the step goes on by itself", retryable=True
+        Fault.OPERATOR, "end the process that holds the address; the step goes on by itself", retryable=True
     ),
-    ErrorCode.VAULT_SEALED: ErrorInfo("operator", "unseal Vault; the step goes on by itself", retryable=True),
+    ErrorCode.VAULT_SEALED: ErrorInfo(Fault.OPERATOR, "unseal Vault; the step goes on by itself", retryable=True),
     ErrorCode.VAULT_UNAVAILABLE: ErrorInfo(
-        "operator", "look at Vault's process and log; the step goes on by itself", retryable=True
+        Fault.OPERATOR, "look at Vault's process and log; the step goes on by itself", retryable=True
     ),
     ErrorCode.VAULT_DENIED: ErrorInfo(
-        "operator", "compare the worker's Vault policies with deploy/stack/policies", retryable=True
+        Fault.CREDENTIALS, "compare the worker's Vault policies with deploy/stack/policies", retryable=True
     ),
     ErrorCode.PROVIDER_UNAVAILABLE: ErrorInfo(
-        "provider", "look at the provider's process and log; the step goes on by itself", retryable=True
+        Fault.PROVIDER, "look at the provider's process and log; the step goes on by itself", retryable=True
     ),
-    ErrorCode.HYPERVISOR_REFUSED: ErrorInfo("operator", "do what is named, then ask again", retryable=False),
+    ErrorCode.HYPERVISOR_REFUSED: ErrorInfo(Fault.OPERATOR, "do what is named, then ask again", retryable=False),
     ErrorCode.WORKER_MISSING: ErrorInfo(
-        "operator",
+        Fault.OPERATOR,
         "start a worker for the queue, or another one if all are busy; the step goes on by itself",
         retryable=True,
     ),
-    ErrorCode.MACHINE_FAILED: ErrorInfo("ours", "read the machine's log: g8s logs NAME MACHINE", retryable=True),
+    ErrorCode.MACHINE_FAILED: ErrorInfo(
+        Fault.OURS, "read the machine's log: g8s logs NAME MACHINE", retryable=True
+    ),
     ErrorCode.MACHINE_NOT_READY: ErrorInfo(
-        "provider", "wait, or read the log: g8s logs NAME MACHINE", retryable=True
+        Fault.PROVIDER, "wait, or read the log: g8s logs NAME MACHINE", retryable=True
     ),
     ErrorCode.VOLUME_LOST: ErrorInfo(
-        "operator",
+        Fault.OPERATOR,
         "put the named volume back, or delete the cluster: only a backup of etcd brings its data back",
         retryable=False,
     ),
     ErrorCode.HOST_API_UNAVAILABLE: ErrorInfo(
-        "operator", "look at the host cluster's API server; reports go on by themselves", retryable=True
+        Fault.OPERATOR, "look at the host cluster's API server; reports go on by themselves", retryable=True
     ),
     ErrorCode.HOST_API_DENIED: ErrorInfo(
-        "operator", "compare the worker's rights in the host cluster with deploy/host", retryable=True
+        Fault.CREDENTIALS, "compare the worker's rights in the host cluster with deploy/host", retryable=True
     ),
     ErrorCode.API_NOT_READY: ErrorInfo(
-        "ours", "read the API server's log: g8s logs NAME MACHINE kube-apiserver", retryable=True
+        Fault.OURS, "read the API server's log: g8s logs NAME MACHINE kube-apiserver", retryable=True
     ),
     ErrorCode.API_DENIED: ErrorInfo(
-        "ours", "look at the cluster's RBAC; someone may have changed it", retryable=True
+        Fault.CREDENTIALS, "look at the cluster's RBAC; someone may have changed it", retryable=True
     ),
     ErrorCode.NODES_NOT_READY: ErrorInfo(
-        "ours", "read the kubelet's log: g8s logs NAME MACHINE kubelet", retryable=True
+        Fault.OURS, "read the kubelet's log: g8s logs NAME MACHINE kubelet", retryable=True
     ),
     ErrorCode.NODE_NOT_DRAINED: ErrorInfo(
-        "configuration",
+        Fault.CONFIGURATION,
         "look at the pods and their PodDisruptionBudgets; after eight attempts the machine goes all the same",
         retryable=True,
     ),
-    ErrorCode.VERIFICATION_FAILED: ErrorInfo("ours", "look at the named object with kubectl", retryable=True),
+    ErrorCode.VERIFICATION_FAILED: ErrorInfo(Fault.OURS, "look at the named object with kubectl", retryable=True),
     ErrorCode.CLUSTER_DELETED: ErrorInfo(
-        "configuration",
+        Fault.CONFIGURATION,
         "let `delete` come to its end, then start a cluster of the same name again",
         retryable=False,
     ),
-    ErrorCode.NOT_GONE: ErrorInfo("provider", "see what is left: g8s leftovers", retryable=True),
-    ErrorCode.INTERNAL: ErrorInfo("ours", "report it with the workflow's history", retryable=True),
+    ErrorCode.NOT_GONE: ErrorInfo(Fault.PROVIDER, "see what is left: g8s leftovers", retryable=True),
+    ErrorCode.INTERNAL: ErrorInfo(Fault.OURS, "report it with the workflow's history", retryable=True),
 }
