@@ -1,31 +1,27 @@
 """The activity that decides: planning with what it has to look up."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from temporalio import activity
 
 from contracts import activities as names
 from contracts.plan import Plan, PlanRequest
 from contracts.repair import RepairDecision, RepairRequest
-from planning.decide import decide
+from planning.decide import Standing, decide
 from planning.delete import plan_delete
-from planning.files import read_model
-from planning.quotas import Holding, Quotas
 from planning.releases import load_releases
 from planning.repair import decide_repair
 from planning.replace import plan_replace
 
-Registered = Callable[[str, str], list[Holding]]
-"""Takes a namespace and a name, and returns what all registered clusters hold, the one of that name marked."""
+Registered = Callable[[str, str], Standing | None]
+"""Takes a namespace and a name, and returns what is registered under it."""
 
 
 class Planner:
-    """Decides with the releases that ship with the code, a file of quotas, and what is registered."""
+    """Decides with the releases that ship with the code, and what is registered."""
 
-    def __init__(self, quotas: Path, registered: Registered) -> None:
-        """Read ``quotas`` (YAML, ``planning.quotas.Quotas``) anew for each decision."""
-        self._quotas = quotas
+    def __init__(self, registered: Registered) -> None:
+        """Look up nothing yet."""
         self._registered = registered
 
     @activity.defn(name=names.PLAN_OPERATION)
@@ -38,8 +34,7 @@ class Planner:
             return plan_delete(request.spec.provider, undoing=not request.deleting)
         if request.replace:
             return plan_replace(request.spec, request.replace, lost=request.lost)
-        registered = self._registered(request.namespace, request.name)
-        return decide(request, load_releases(), read_model(self._quotas, Quotas), registered)
+        return decide(request, load_releases(), self._registered(request.namespace, request.name))
 
     @activity.defn(name=names.PLAN_REPAIR)
     def plan_repair(self, request: RepairRequest) -> RepairDecision:

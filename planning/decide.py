@@ -1,6 +1,7 @@
 """What to do about a cluster: the chain of checks that needs a look-up, and the plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from api.errors import ErrorCode
 from api.release import Release
@@ -8,17 +9,20 @@ from api.rules import faults
 from contracts.errors import StepError
 from contracts.plan import Plan, PlanRequest
 from planning.create import plan_create
-from planning.quotas import Holding, Quotas, check_quota, is_counted
 
 
-def decide(
-    request: PlanRequest, releases: Mapping[str, Release], quotas: Quotas, registered: Sequence[Holding]
-) -> Plan:
-    """Return the plan that makes a cluster, or adopts or completes it when it is among those ``registered``.
+class Standing(NamedTuple):
+    """What the registry says of a cluster's name: whose it is, and whether a create of it has ever succeeded."""
 
-    Raises ``StepError`` with code UnknownRelease or InvalidSpec when the spec names what is not there, and
-    QuotaExceeded. A registered cluster was let in before: a rule that came later, or a quota that was lowered,
-    must not keep it from being adopted.
+    owner: str
+    complete: bool
+
+
+def decide(request: PlanRequest, releases: Mapping[str, Release], standing: Standing | None) -> Plan:
+    """Return the plan that makes a cluster, or adopts or completes the one that is registered under its name.
+
+    Raises ``StepError`` with code UnknownRelease or InvalidSpec when the spec names what is not there. A
+    registered cluster was let in before: a rule that came later must not keep it from being adopted.
     """
     release = releases.get(request.spec.release)
     if release is None:
@@ -28,10 +32,9 @@ def decide(
             f"spec.release: there is no release {request.spec.release}; there are: {known}",
         )
     _check_ingress(request, release)
-    if not is_counted(request.spec, registered):
+    if standing is None or standing.owner != request.spec.owner:
         _check_rules(request)
-        check_quota(request.spec, registered, quotas)
-    return plan_create(request.spec, adopting=any(holding.own and holding.complete for holding in registered))
+    return plan_create(request.spec, adopting=standing is not None and standing.complete)
 
 
 def _check_rules(request: PlanRequest) -> None:

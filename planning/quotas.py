@@ -1,64 +1,64 @@
-"""What an owner may have: a pure comparison of wishes, quotas and what is there."""
+"""What owners and namespaces may have: a pure comparison of wishes, quotas and what is there."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from pydantic import Field
 
-from api.cluster import ClusterSpec
+from api.cluster import ClusterSpec, ControlPlaneSpec, NodePool
 from api.errors import ErrorCode
 from api.model import ApiModel, DnsLabel
 from contracts.errors import StepError
 
 
 class Quota(ApiModel):
-    """Upper bounds for one owner."""
+    """Upper bounds; what is not named has none."""
 
-    clusters: int = Field(default=50, ge=0)
-    machines: int = Field(default=1000, ge=0)
+    clusters: int | None = Field(default=None, ge=0)
+    machines: int | None = Field(default=None, ge=0)
+    cores: int | None = Field(default=None, ge=0)
 
 
 class Quotas(ApiModel):
-    """The quota of each owner; ``default`` is that of owners that are not named."""
+    """The quotas of owners, ``default`` being that of those not named, and those of namespaces."""
 
     default: Quota = Field(default_factory=Quota)
     owners: dict[DnsLabel, Quota] = Field(default_factory=dict)
-
-    def of(self, owner: str) -> Quota:
-        """Return the quota of an owner."""
-        return self.owners.get(owner, self.default)
+    namespaces: dict[DnsLabel, Quota] = Field(default_factory=dict)
 
 
-class Holding(NamedTuple):
-    """What a registered cluster takes of its owner's quota; ``own`` marks the one that is decided about.
+class Usage(NamedTuple):
+    """What one cluster takes of the quotas of its owner and of its namespace."""
 
-    ``complete`` says that it has lived: a create of it adopts it.
-    """
-
-    owner: str
+    namespace: str
     machines: int
-    own: bool = False
-    complete: bool = False
+    cores: int
 
 
-def machines(spec: ClusterSpec) -> int:
-    """Return how many machines a cluster has."""
-    return spec.control_plane.replicas + sum(pool.replicas for pool in spec.node_pools)
+def usage(namespace: str, spec: ClusterSpec) -> Usage:
+    """Return what a cluster takes."""
+    groups: list[ControlPlaneSpec | NodePool] = [spec.control_plane, *spec.node_pools]
+    cores = sum(group.replicas * group.machine.cpus for group in groups)
+    return Usage(namespace, sum(group.replicas for group in groups), cores)
 
 
-def is_counted(wanted: ClusterSpec, registered: Iterable[Holding]) -> bool:
-    """Say whether the cluster itself is registered for its owner: one that is adopted, or created once more."""
-    return any(holding.own and holding.owner == wanted.owner for holding in registered)
+def check_quota(owner: str, wanted: Usage, held: Iterable[Usage], quotas: Quotas) -> None:
+    """Raise ``StepError`` with QuotaExceeded when what an owner's clusters hold leaves no room for another one."""
+    of_owner = list(held)
+    of_namespace = [one for one in of_owner if one.namespace == wanted.namespace]
+    _check(f"owner {owner}", quotas.owners.get(owner, quotas.default), of_owner, wanted)
+    bounds = quotas.namespaces.get(wanted.namespace, Quota())
+    _check(f"namespace {wanted.namespace}", bounds, of_namespace, wanted)
 
 
-def check_quota(wanted: ClusterSpec, registered: Iterable[Holding], quotas: Quotas) -> None:
-    """Raise ``StepError`` with QuotaExceeded when the owner's clusters leave no room for another one."""
-    held = [holding for holding in registered if holding.owner == wanted.owner]
-    quota = quotas.of(wanted.owner)
-    used = {"clusters": len(held), "machines": sum(holding.machines for holding in held)}
-    asked = {"clusters": 1, "machines": machines(wanted)}
-    allowed = {"clusters": quota.clusters, "machines": quota.machines}
-    for kind, bound in allowed.items():
-        if used[kind] + asked[kind] > bound:
-            message = f"owner {wanted.owner} has {used[kind]} of {bound} {kind}, {asked[kind]} more are too many"
-            raise StepError(ErrorCode.QUOTA_EXCEEDED, message)
+def _check(whose: str, quota: Quota, held: list[Usage], wanted: Usage) -> None:
+    wishes = (
+        ("clusters", quota.clusters, len(held), 1),
+        ("machines", quota.machines, sum(one.machines for one in held), wanted.machines),
+        ("cores", quota.cores, sum(one.cores for one in held), wanted.cores),
+    )
+    for kind, bound, used, asked in wishes:
+        if bound is not None and used + asked > bound:
+            raise StepError(
+                ErrorCode.QUOTA_EXCEEDED, f"{whose} has {used} of {bound} {kind}, {asked} more are too many"
+            )

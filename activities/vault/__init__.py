@@ -17,6 +17,8 @@ from activities.vault.registry import Registry
 from activities.vault.secrets import Secrets
 from activities.vault.signing import Signing
 from activities.vault.users import UserCertificates
+from planning.files import read_model
+from planning.quotas import Quotas
 
 
 class Task(StrEnum):
@@ -40,10 +42,14 @@ class VaultSettings:
         return VaultClient(self.address, self.approle_dir / f"{task}.json")
 
 
-def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
-    """Return the activities of the queue ``<site>.vault``, with one login for each task."""
+def vault_activities(settings: VaultSettings, quotas: Path) -> list[Callable[..., Any]]:
+    """Return the activities of the queue ``<site>.vault``, with one login for each task.
+
+    ``quotas`` (YAML, ``planning.quotas.Quotas``) is read anew for each cluster.
+    """
     admin, signer, sealer, registry = (settings.client(task) for task in Task)
-    authorities, claims = Authorities(admin), Registry(registry)
+    authorities = Authorities(admin)
+    claims = Registry(registry, quotas=lambda: read_model(quotas, Quotas))
     secrets = Secrets(sealer, admin, claims)
     hypervisors, placements = Hypervisors(registry), PlacementTable(registry)
     return [
@@ -73,7 +79,7 @@ def vault_activities(settings: VaultSettings) -> list[Callable[..., Any]]:
 
 
 def inventory(settings: VaultSettings) -> Inventory:
-    """Return what lists the registered clusters."""
+    """Return what looks up registered clusters."""
     return Inventory(settings.client(Task.REGISTRY))
 
 

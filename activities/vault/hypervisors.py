@@ -15,7 +15,8 @@ from temporalio import activity
 from activities.parallel import gather
 from activities.vault.clock import Clock, utc_now
 from activities.vault.paths import hypervisor_folder, hypervisor_path
-from activities.vault.registry import Folders, Registry, Stored
+from activities.vault.records import Folders, Stored
+from activities.vault.registry import Registry
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.errors import StepError

@@ -5,7 +5,7 @@ from datetime import datetime
 from activities.vault.client import VaultClient
 from activities.vault.clock import Clock, utc_now
 from activities.vault.paths import issuance_path
-from activities.vault.registry import Stored
+from activities.vault.records import Stored
 from contracts.vault import SigningRequest
 
 

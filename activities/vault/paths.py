@@ -15,6 +15,7 @@ SECRETS = "secrets"
 ISSUANCES = "issuances"
 HYPERVISORS = "hypervisors"
 PLACEMENTS = "placements"
+QUOTAS = "quotas"
 SERVICE_ACCOUNT = "service-account"
 ENCRYPTION = "encryption"
 AUTHORITIES = "pki"
@@ -80,6 +81,11 @@ def hypervisor_path(site: str, name: str) -> str:
 def placement_path(cluster_id: str) -> str:
     """Return the KV path of where a cluster's machines are."""
     return f"{PLACEMENTS}/{_segment(cluster_id)}"
+
+
+def quota_path(owner: str) -> str:
+    """Return the KV path of what an owner's clusters take of its quota."""
+    return f"{QUOTAS}/{_segment(owner)}"
 
 
 def _segment(value: str) -> str:

@@ -22,7 +22,7 @@ from activities.parallel import gather
 from activities.vault.clock import Clock, utc_now
 from activities.vault.hypervisors import HypervisorEntry, Hypervisors
 from activities.vault.paths import placement_path
-from activities.vault.registry import Folders, Stored
+from activities.vault.records import Folders, Stored
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.context import ClusterContext, Host, Placements

@@ -6,18 +6,18 @@ a marked one refuses it. Every network that a cluster tries is written into its 
 entry leads to all that the cluster may hold, whenever a worker dies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from pydantic import Field, ValidationError
-from pydantic.alias_generators import to_camel
 from temporalio import activity
 
-from activities.vault.client import Record
 from activities.vault.clock import Clock, utc_now
 from activities.vault.paths import network_path, registry_path
+from activities.vault.quotas import Reservations
+from activities.vault.records import RACES, Folders, Stored, changing
 from api.changes import unsupported_changes
 from api.cluster import ClusterSpec
 from api.errors import ErrorCode
@@ -26,25 +26,14 @@ from contracts.context import ClusterContext
 from contracts.converter import describe
 from contracts.errors import StepError
 from contracts.machines import ClusterReference
-from contracts.model import WireModel
 from contracts.vault import ClaimRequest, Claims, VaultCleanup
 from planning.claims import candidates, is_claimable, next_candidate
+from planning.quotas import Quotas
 
 log = structlog.get_logger(__name__)
 
 MAX_TRIES = 100
 """Networks tried for one cluster: more conflicts than that mean that nearly all are taken."""
-
-_RACES = 5
-"""Times that a record is read anew because it was changed between reading and writing."""
-
-
-class Stored(WireModel, alias_generator=to_camel, populate_by_name=True):
-    """A value in the KV store, camelCase."""
-
-    def as_data(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return self.model_dump(mode="json", by_alias=True)
 
 
 class RegistryEntry(Stored):
@@ -73,32 +62,13 @@ class NetworkClaim(Stored):
     released_at: datetime | None = None
 
 
-class Records(Protocol):
-    """The part of ``VaultClient`` that is needed here."""
-
-    def read(self, path: str) -> Record | None:
-        """Return the newest version, None when there is none."""
-        ...
-
-    def write(self, path: str, data: Mapping[str, Any], version: int) -> bool:
-        """Write when the newest version is ``version``; say whether it was."""
-        ...
-
-
-class Folders(Records, Protocol):
-    """The part of it that is needed where records are listed."""
-
-    def keys(self, folder: str) -> list[str]:
-        """Return the names in a folder."""
-        ...
-
-
 class Registry:
     """Pins ids to names, claims networks and releases both, as the task ``registry``."""
 
-    def __init__(self, records: Records, now: Clock = utc_now) -> None:
+    def __init__(self, records: Folders, now: Clock = utc_now, quotas: Callable[[], Quotas] = Quotas) -> None:
         """Use the login of ``registry``. ``now`` is the clock that the quarantine is measured with."""
         self._records = records
+        self._reservations = Reservations(records, quotas, now)
         self._now = now
 
     @activity.defn(name=names.CLAIM)
@@ -107,7 +77,8 @@ class Registry:
 
         Raises ``StepError``: NameConflict when the name stands for a cluster of another owner or provider,
         InvalidSpec with the fields in which the spec differs from that of the cluster found, ClusterDeleted
-        when this id has been deleted or the cluster found is half deleted, Capacity when no network is free.
+        when this id has been deleted or the cluster found is half deleted, QuotaExceeded when its owner or
+        namespace has no room for it, Capacity when no network is free.
         """
         path = registry_path(request.cluster.namespace, request.cluster.name)
         entry, version, adopted = self._pin(path, request.cluster)
@@ -140,7 +111,7 @@ class Registry:
         """
         cluster = request.cluster
         path = registry_path(cluster.namespace, cluster.name)
-        for _ in range(_RACES):
+        for _ in range(RACES):
             found = self._entry(path)
             if found is None or found[0].cluster_id != cluster.cluster_id or found[0].released_at:
                 raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster.cluster_id} is not registered")
@@ -148,7 +119,7 @@ class Registry:
             completed = entry.model_copy(update={"completed_at": self._now()})
             if entry.completed_at or self._records.write(path, completed.as_data(), version):
                 return
-        raise _changing(path)
+        raise changing(path)
 
     def mark_deleting(self, reference: ClusterReference) -> None:
         """Write down, before anything is removed, that the cluster is being deleted: nobody adopts it then.
@@ -156,7 +127,7 @@ class Registry:
         Nothing to write when the name stands for another cluster, or for none.
         """
         path = registry_path(reference.namespace, reference.name)
-        for _ in range(_RACES):
+        for _ in range(RACES):
             found = self._entry(path)
             if found is None or found[0].cluster_id != reference.cluster_id:
                 return
@@ -164,14 +135,14 @@ class Registry:
             marked = entry.model_copy(update={"deleting_at": self._now()})
             if entry.deleting_at or entry.released_at or self._records.write(path, marked.as_data(), version):
                 return
-        raise _changing(path)
+        raise changing(path)
 
     @activity.defn(name=names.RELEASE_CLAIMS)
     def release(self, request: VaultCleanup) -> None:
         """Release what a cluster holds. A name that stands for another cluster by now is left alone."""
         reference = request.cluster
         path = registry_path(reference.namespace, reference.name)
-        for _ in range(_RACES):
+        for _ in range(RACES):
             found = self._entry(path)
             if found is None or found[0].cluster_id != reference.cluster_id:
                 return
@@ -181,9 +152,10 @@ class Registry:
                 self.release_network(network, entry.cluster_id)
             released = entry.model_copy(update={"released_at": self._now()})
             if entry.released_at is not None or self._records.write(path, released.as_data(), version):
+                self._reservations.free(entry.owner, entry.cluster_id)
                 log.info("claims released", cluster_id=entry.cluster_id, networks=entry.networks)
                 return
-        raise _changing(path)
+        raise changing(path)
 
     def held(self, reference: ClusterReference) -> tuple[list[str], bool]:
         """Return the networks that a cluster holds as its registry entry says, and whether that is live."""
@@ -213,12 +185,15 @@ class Registry:
         found = self._entry(path)
         if found is not None and found[0].released_at is None:
             _check_adoptable(found[0], cluster)
+            pinned = cluster.model_copy(update={"cluster_id": found[0].cluster_id})
+            self._reservations.reserve(pinned, registered=True)
             return *found, True
         if found is not None and found[0].cluster_id == cluster.cluster_id:
             raise StepError(ErrorCode.CLUSTER_DELETED, f"cluster {cluster.cluster_id} has been deleted")
+        self._reservations.reserve(cluster, registered=False)
         entry, version = self._new_entry(cluster), found[1] if found else 0
         if not self._records.write(path, entry.as_data(), version):
-            raise _changing(path)
+            raise changing(path)
         return entry, version + 1, False
 
     def _new_entry(self, cluster: ClusterContext) -> RegistryEntry:
@@ -239,13 +214,13 @@ class Registry:
             raise StepError(ErrorCode.CAPACITY, "no machine network is free")
         entry = entry.model_copy(update={"networks": [*entry.networks, network]})
         if not self._records.write(path, entry.as_data(), version):
-            raise _changing(path)
+            raise changing(path)
         return entry
 
     def _take(self, network: str, cluster_id: str) -> bool:
         """Claim a network that nobody holds; say whether the cluster holds it now."""
         path = network_path(network)
-        for _ in range(_RACES):
+        for _ in range(RACES):
             record = self._records.read(path)
             held = NetworkClaim.model_validate(record.data) if record else None
             if held and held.owner == cluster_id and held.released_at is None:
@@ -255,12 +230,12 @@ class Registry:
             claim = NetworkClaim(owner=cluster_id, claimed_at=self._now())
             if self._records.write(path, claim.as_data(), record.version if record else 0):
                 return True
-        raise _changing(path)
+        raise changing(path)
 
     def release_network(self, network: str, cluster_id: str) -> None:
         """Mark a network as released, also one not claimed yet: that claim may be on its way still."""
         path = network_path(network)
-        for _ in range(_RACES):
+        for _ in range(RACES):
             record = self._records.read(path)
             claim = NetworkClaim.model_validate(record.data) if record else None
             if claim and (claim.owner != cluster_id or claim.released_at):
@@ -269,7 +244,7 @@ class Registry:
             released = NetworkClaim(owner=cluster_id, claimed_at=claimed_at, released_at=self._now())
             if self._records.write(path, released.as_data(), record.version if record else 0):
                 return
-        raise _changing(path)
+        raise changing(path)
 
 
 def _claims(entry: RegistryEntry, *, adopted: bool) -> Claims:
@@ -314,7 +289,3 @@ def _registered_spec(entry: RegistryEntry, name: str) -> ClusterSpec:
             ErrorCode.CONFIGURATION_BROKEN,
             f"{name} is registered with a spec that this version refuses: {'; '.join(describe(error))}",
         ) from None
-
-
-def _changing(path: str) -> StepError:
-    return StepError(ErrorCode.VAULT_UNAVAILABLE, f"{path} is being changed by another attempt")

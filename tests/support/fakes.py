@@ -12,7 +12,6 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.plans import Planner
-from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
@@ -45,9 +44,8 @@ from contracts.vault import (
     UserCertificateRequest,
     VaultCleanup,
 )
-from planning.quotas import Holding, machines
+from planning.decide import Standing
 from workers.worker.serving import Queue, workflow_queue
-from workers.worker.settings import QUOTAS
 
 
 class Script:
@@ -64,7 +62,6 @@ class Script:
         self.stubborn: set[str] = set()
         self.left: list[Leftover] = []
         self.pinned = ""
-        self.others: list[ClusterSpec] = []
         self.unplannable = 0
         self.states: dict[str, MachineState] = {}
         self.removed: list[str] = []
@@ -78,12 +75,12 @@ class Script:
         self.gone = False
         self.health = ApiHealth(available=True, message="answers")
 
-    def registered(self, _namespace: str, _name: str) -> list[Holding]:
-        """Return what is registered beside a cluster, unless Vault is away."""
+    def registered(self, _namespace: str, _name: str) -> Standing | None:
+        """Return what a name is registered for: nothing, unless Vault is away."""
         if self.unplannable:
             self.unplannable -= 1
             raise StepError(ErrorCode.VAULT_UNAVAILABLE, "Vault does not answer")
-        return [Holding(spec.owner, machines(spec)) for spec in self.others]
+        return None
 
     def look(self, request: MachinesReference) -> MachineObservations:
         """Return what is seen of machines: up, unless the script has another state for one."""
@@ -249,7 +246,7 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
 def fake_queues(script: Script) -> list[Queue]:
     """Return all queues that a simulated cluster uses, served by the fakes."""
     fakes = fake_activities(script)
-    planner = Planner(QUOTAS, script.registered)
+    planner = Planner(script.registered)
     site = "default"
     return [
         workflow_queue(),

@@ -14,7 +14,6 @@ from contracts import queues
 from contracts.machines import Leftover
 from contracts.vault import UserCertificate
 from contracts.workflows import CLUSTER
-from tests.support.resources import cluster
 from tests.workflows.conftest import Clusters
 
 
@@ -180,15 +179,6 @@ async def test_unknown_release_fails_the_run_at_once(clusters: Clusters) -> None
         await handle.result()
     assert isinstance(failure.value.cause, ApplicationError)
     assert "spec.release" in str(failure.value.cause)
-    assert clusters.script.calls == []
-
-
-async def test_a_quota_fails_the_run_at_once(clusters: Clusters) -> None:
-    clusters.script.others = [cluster(f"other-{number}").spec for number in range(50)]
-    handle = await clusters.start("too-many")
-    with pytest.raises(WorkflowFailureError) as failure:
-        await handle.result()
-    assert "owner acme has 50 of 50 clusters" in str(failure.value.cause)
     assert clusters.script.calls == []
 
 

@@ -26,11 +26,11 @@ def all_queues(settings: Settings) -> list[Queue]:
     vault = VaultSettings(settings.vault_address, settings.approle_dir)
     simulated = SimulatedProvider(settings.state / "simulated" / "world.db")
     identities = worker_identities(vault)
-    planner = Planner(settings.quotas, inventory(vault).registered)
+    planner = Planner(inventory(vault).standing)
     return [
         workflow_queue(),
         Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair]),
-        Queue(queues.vault(site), vault_activities(vault)),
+        Queue(queues.vault(site), vault_activities(vault, settings.quotas)),
         Queue(queues.kubernetes(site, "local"), guest_activities(identities)),
         Queue(queues.probes(site, "local"), guest_probes(identities), lasting=True),
         Queue(queues.probes(site, "simulated"), simulated_probes(simulated), lasting=True),

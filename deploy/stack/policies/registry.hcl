@@ -1,5 +1,5 @@
-# Pins cluster ids to names, claims networks, and keeps hypervisors with what is placed on them. Can remove no
-# record: what is released is marked so.
+# Pins cluster ids to names, claims networks, keeps count for quotas, and keeps hypervisors with what is placed on
+# them. Can remove no record: what is released is marked so.
 # Proven by tests/activities/vault/test_policies.py.
 
 path "giantnetes/data/clusters/+/+" {
@@ -31,5 +31,9 @@ path "giantnetes/metadata/hypervisors/+/" {
 }
 
 path "giantnetes/data/placements/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "giantnetes/data/quotas/+" {
   capabilities = ["create", "read", "update"]
 }

@@ -5,7 +5,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from activities.vault.client import Record
-from activities.vault.registry import Folders
+from activities.vault.records import Folders
 
 Answer = TypeVar("Answer")
 
@@ -36,8 +36,9 @@ class MemoryRecords:
             return True
 
     def keys(self, folder: str) -> list[str]:
-        """Return the names of the records in a folder."""
-        return [path.rpartition("/")[2] for path in list(self.held) if path.rpartition("/")[0] == folder]
+        """Return the names in a folder; those of folders end with a slash."""
+        below = [path.removeprefix(f"{folder}/") for path in list(self.held) if path.startswith(f"{folder}/")]
+        return sorted({name + slash for name, slash, _ in (path.partition("/") for path in below)})
 
 
 class Interrupted:

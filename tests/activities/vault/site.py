@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from activities.vault.hypervisors import HypervisorEntry, Hypervisors
 from activities.vault.placements import PlacementTable
-from activities.vault.registry import Folders
+from activities.vault.records import Folders
 from api.cluster import MachineSize
 from contracts.context import ClusterContext, Placements
 from contracts.hypervisors import (

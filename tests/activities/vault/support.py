@@ -1,6 +1,7 @@
 """Running the vault activities as a worker does, and clusters to run them on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -16,6 +17,9 @@ from tests.support.resources import cluster as resource
 
 Result = TypeVar("Result")
 
+NO_QUOTAS = Path(__file__).parent / "no_quotas.yaml"
+"""Tests make as many clusters as they want."""
+
 
 class Vault:
     """Runs the vault activities by name, as a worker does."""
@@ -24,7 +28,8 @@ class Vault:
         """Log in lazily, as a worker does."""
         self._settings = settings
         self._activities: dict[str, Callable[..., Any]] = {
-            getattr(run, "__temporal_activity_definition").name: run for run in vault_activities(settings)
+            getattr(run, "__temporal_activity_definition").name: run
+            for run in vault_activities(settings, NO_QUOTAS)
         }
 
     def run(self, name: str, request: object, result: type[Result]) -> Result:

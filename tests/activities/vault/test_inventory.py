@@ -1,15 +1,16 @@
-"""The registered clusters, and which of them were complete."""
+"""What a name is registered for, and whether it was ever complete."""
 
 import pytest
 
 from activities.vault import inventory
-from activities.vault.inventory import read_holding
+from activities.vault.inventory import Inventory
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.vault import ClaimRequest, Claims, VaultCleanup
-from planning.quotas import Holding
+from planning.decide import Standing
+from tests.activities.vault.records import MemoryRecords
 from tests.activities.vault.support import Vault, new_cluster, reference
 from tests.support.openbao import OpenBao
 
@@ -19,25 +20,24 @@ def find(vault: Vault, cluster: ClusterContext) -> Claims:
     return vault.run(names.FIND_CLAIMS, ClaimRequest(cluster=cluster), Claims)
 
 
-def test_lists_what_lives_beside_a_name(bao: OpenBao, vault: Vault) -> None:
-    first, second = new_cluster(owner="counted"), new_cluster(owner="counted")
-    for cluster in (first, second):
-        vault.run(names.CLAIM, ClaimRequest(cluster=cluster), Claims)
-    found = inventory(bao.settings).registered("default", first.name)
-    counted = sorted((holding for holding in found if holding.owner == "counted"), key=lambda found: found.own)
-    assert counted == [Holding("counted", 3), Holding("counted", 3, own=True)]
-    vault.do(names.RELEASE_CLAIMS, VaultCleanup(cluster=reference(second)))
-    found = inventory(bao.settings).registered("default", first.name)
-    assert [holding for holding in found if holding.owner == "counted"] == [Holding("counted", 3, own=True)]
+def test_a_name_stands_for_what_is_registered_until_it_is_released(bao: OpenBao, vault: Vault) -> None:
+    cluster, look = new_cluster(), inventory(bao.settings)
+    assert look.standing("default", cluster.name) is None
+    vault.run(names.CLAIM, ClaimRequest(cluster=cluster), Claims)
+    assert look.standing("default", cluster.name) == Standing("acme", complete=False)
+    vault.do(names.RECORD_COMPLETE, ClaimRequest(cluster=cluster))
+    assert look.standing("default", cluster.name) == Standing("acme", complete=True)
+    vault.do(names.RELEASE_CLAIMS, VaultCleanup(cluster=reference(cluster)))
+    assert look.standing("default", cluster.name) is None
 
 
-def test_of_an_entry_only_what_is_counted_is_read() -> None:
-    spec = {"controlPlane": {"replicas": 3, "colour": 1}, "nodePools": [{"replicas": 4}, {}], "provider": "moon"}
-    entry = {"owner": "acme", "spec": spec, "networks": "gone", "releasedAt": None}
-    assert read_holding("p", entry, own=False) == Holding("acme", 8)
-    assert read_holding("p", {"releasedAt": "2026-11-25T00:00:00Z"}, own=False) is None
-    with pytest.raises(StepError, match="clusters/default/x") as error:
-        read_holding("clusters/default/x", {"owner": 1}, own=False)
+def test_of_an_entry_only_what_is_needed_is_read() -> None:
+    records = MemoryRecords()
+    records.write("clusters/default/a", {"owner": "acme", "spec": "odd", "networks": "gone"}, 0)
+    records.write("clusters/default/b", {"owner": 1}, 0)
+    assert Inventory(records).standing("default", "a") == Standing("acme", complete=False)
+    with pytest.raises(StepError, match="clusters/default/b") as error:
+        Inventory(records).standing("default", "b")
     assert error.value.code is ErrorCode.CONFIGURATION_BROKEN
 
 

@@ -35,8 +35,9 @@ ENROL = ("post", "giantnetes/data/hypervisors/default/new", {"data": {"mark": "o
 READ_HYPERVISOR = ("get", "giantnetes/data/hypervisors/default/h1", None)
 LIST_HYPERVISORS = ("list", "giantnetes/metadata/hypervisors/default", None)
 PLACE: Request = ("post", "giantnetes/data/placements/{id}", {"data": {"machines": {}}})
+COUNT: Request = ("post", "giantnetes/data/quotas/acme", {"data": {"clusters": {}}})
 READ_PLACES = ("get", "giantnetes/data/placements/{id}", None)
-OF_THE_REGISTRY = [PIN, READ_PIN, CLAIM, ENROL, READ_HYPERVISOR, LIST_HYPERVISORS, PLACE, READ_PLACES]
+OF_THE_REGISTRY = [PIN, READ_PIN, CLAIM, ENROL, READ_HYPERVISOR, LIST_HYPERVISORS, PLACE, READ_PLACES, COUNT]
 
 OF_OTHERS: dict[Task, list[Request]] = {
     Task.MOUNT_ADMIN: [SIGN, READ_KEY, WRITE_KEY, RECORD, *OF_THE_REGISTRY],
@@ -109,6 +110,8 @@ OF_NOBODY: list[Request] = [
     ("delete", "giantnetes/metadata/hypervisors/default/h1", None),
     ("delete", "giantnetes/data/hypervisors/default/h1", None),
     ("post", "giantnetes/destroy/hypervisors/default/h1", {"versions": [1]}),
+    ("delete", "giantnetes/metadata/quotas/acme", None),
+    ("delete", "giantnetes/data/quotas/acme", None),
     ("delete", "giantnetes/metadata/placements/{id}", None),
     ("delete", "giantnetes/data/placements/{id}", None),
     ("post", "giantnetes/destroy/placements/{id}", {"versions": [1]}),
