@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from api.certificate import CertificateSpec, CertificateStatus
 from api.cluster import API_VERSION, ClusterSpec
 from api.model import DNS_LABEL
 from api.release import Release
@@ -165,4 +166,21 @@ RELEASE: Final = Kind(
     namespaced=False,
 )
 
-KINDS: Final = (CLUSTER, RELEASE)
+CERTIFICATE: Final = Kind(
+    kind="Certificate",
+    plural="certificates",
+    short_names=("gcert",),
+    description="A leaf certificate of a guest cluster. Nothing is issued for it yet.",
+    properties={"spec": structural(CertificateSpec), "status": structural(CertificateStatus)},
+    columns=(
+        Column("Ready", _condition("Ready"), "Whether there is one that is valid."),
+        Column("Cluster", ".spec.clusterName", "Whose authority signs it."),
+        Column("Component", ".spec.component", "What it is for."),
+        Column("Secret", ".status.secretName", "Where it is."),
+        Column("Until", ".status.notAfter", "Until when it is valid.", type="date"),
+        Column("Reason", ".status.reason", "Why it was issued.", priority=1),
+        _AGE,
+    ),
+)
+
+KINDS: Final = (CLUSTER, RELEASE, CERTIFICATE)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from api.certificate import CertificateSpec
 from api.cluster import ClusterSpec
 from api.crds import CLUSTER, KINDS
 from api.rules import faults
@@ -179,6 +181,44 @@ def test_a_release_is_published_and_never_changed(kubeconfig: Path, tmp_path: Pa
         read["etcd"]["version"] = "9.9.9"
         assert "a release is never changed" in applied(kubeconfig, tmp_path, resource)
     assert "1.37.2" in kubectl(kubeconfig, "get", "grel")
+
+
+CERTIFICATE: dict[str, Any] = {"clusterName": "demo", "component": "prometheus", "commonName": "prometheus"}
+
+CERTIFICATES: list[Case] = [
+    ({}, ""),
+    ({"organizations": ["monitoring"], "dnsNames": ["*.a.example"], "ipAddresses": ["10.0.0.1", "fd00::1"]}, ""),
+    ({"dnsNames": ["prometheus"], "allowBareDomains": True, "ttlHours": 1, "disableRenewal": True}, ""),
+    ({"commonName": "system:admin"}, "taken by the cluster itself"),
+    ({"commonName": " a"}, "spec.commonName"),
+    ({"commonName": "a" * 65}, "spec.commonName"),
+    ({"organizations": ["a", "system:masters"]}, "taken by the cluster itself"),
+    ({"organizations": ["giantnetes:cluster-admins"]}, "taken by the cluster itself"),
+    ({"dnsNames": ["prometheus"]}, "needs allowBareDomains"),
+    ({"dnsNames": ["A.example"]}, "spec.dnsNames[0]"),
+    ({"dnsNames": ["a.*.example"]}, "spec.dnsNames[0]"),
+    ({"ipAddresses": ["10.0.0.01"]}, "canonical form"),
+    ({"ipAddresses": ["fd00:0::1"]}, "canonical form"),
+    ({"ipAddresses": ["all"]}, "canonical form"),
+    ({"ipAddresses": ["169.254.1.1"]}, "link-local"),
+    ({"ipAddresses": ["fe80::1"]}, "link-local"),
+    ({"ttlHours": 721}, "spec.ttlHours"),
+    ({"component": ""}, "spec.component"),
+    ({"secret": "a"}, 'unknown field "spec.secret"'),
+]
+
+
+@pytest.mark.parametrize(("spec", "words"), CERTIFICATES, ids=lambda value: json.dumps(value)[:60])
+def test_python_and_the_api_agree_on_certificates(
+    kubeconfig: Path, tmp_path: Path, spec: dict[str, Any], words: str
+) -> None:
+    wanted = {**CERTIFICATE, **spec}
+    resource = {**cluster({}), "kind": "Certificate", "spec": wanted}
+    assert words in applied(kubeconfig, tmp_path, resource, "--dry-run=server")
+    with pytest.raises(ValidationError) if words else nullcontext():
+        CertificateSpec.model_validate_json(json.dumps(wanted))
+    if not words:
+        assert applied(kubeconfig, tmp_path, resource, "--dry-run=server") == ""
 
 
 def test_fields_are_explained(kubeconfig: Path) -> None:

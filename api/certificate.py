@@ -1,0 +1,112 @@
+"""The ``Certificate`` resource: a leaf certificate of a cluster, for one of its components or for a client of it.
+
+Rules are said twice, to Python and to the API server, as in ``api.cluster``.
+"""
+
+from ipaddress import ip_address
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+
+from api.model import RESERVED_PREFIXES, ApiModel, DnsLabel
+from api.resource import Condition, Short, Time
+from api.schema import keyed_by, validations
+from api.status import StatusModel
+
+MAX_NAMES = 32
+
+_RESERVED = f"{list(RESERVED_PREFIXES)}.exists(prefix, %s.startsWith(prefix))"
+_NO_RESERVED = f"names that begin with {' or '.join(RESERVED_PREFIXES)} are taken by the cluster itself"
+
+
+def _is_link_local(value: str) -> str:
+    address = ip_address(value)
+    if str(address) != value:
+        raise ValueError(f"{value} is written {address}")
+    if address.is_link_local:
+        raise ValueError(f"{value} is link-local: it may be anybody's (RFC 3927, RFC 4291)")
+    return value
+
+
+IpAddress = Annotated[
+    str,
+    AfterValidator(_is_link_local),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 39,
+            **validations(
+                ("isIP(self) && ip.isCanonical(self)", "must be an IP address in its canonical form"),
+                ("!isIP(self) || !ip(self).isLinkLocalUnicast()", "link-local addresses may be anybody's"),
+            ),
+        }
+    ),
+]
+DnsName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
+        max_length=253,
+    ),
+]
+"""A name of DNS (RFC 1123), which may begin with a wildcard (RFC 6125)."""
+
+Subject = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=64)]
+"""A printable part of a subject: X.520 bounds a common name at 64 characters."""
+
+
+class CertificateSpec(ApiModel):
+    """What the certificate says, and for how long."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            ("self.clusterName == oldSelf.clusterName", "clusterName can't be changed: make another one"),
+            (f"!{_RESERVED % 'self.commonName'}", f"commonName: {_NO_RESERVED}"),
+            (f"!self.organizations.exists(name, {_RESERVED % 'name'})", f"organizations: {_NO_RESERVED}"),
+            (
+                "self.allowBareDomains || self.dnsNames.all(name, name.contains('.'))",
+                "dnsNames: a name without a dot needs allowBareDomains",
+            ),
+        )
+    )
+
+    cluster_name: DnsLabel = Field(description="The Cluster of this namespace whose authority signs it.")
+    component: DnsLabel = Field(description="What it is for, such as prometheus.")
+    common_name: Subject = Field(description="The user that Kubernetes takes its holder for.")
+    organizations: list[Subject] = Field(
+        default_factory=list, max_length=16, description="The groups that Kubernetes takes its holder to be in."
+    )
+    dns_names: list[DnsName] = Field(
+        default_factory=list, max_length=MAX_NAMES, description="Names of DNS that its holder answers to."
+    )
+    ip_addresses: list[IpAddress] = Field(
+        default_factory=list, max_length=MAX_NAMES, description="Addresses that its holder answers at."
+    )
+    ttl_hours: int = Field(default=168, ge=1, le=720, alias="ttlHours", description="Lifetime in hours.")
+    allow_bare_domains: bool = Field(default=False, description="Take DNS names without a dot.")
+    disable_renewal: bool = Field(default=False, description="Let it end; it is not renewed before.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        for field, names in (("commonName", [self.common_name]), ("organizations", self.organizations)):
+            if any(name.startswith(RESERVED_PREFIXES) for name in names):
+                raise ValueError(f"{field}: {_NO_RESERVED}")
+        bare = [name for name in self.dns_names if "." not in name]
+        if bare and not self.allow_bare_domains:
+            raise ValueError(f"dnsNames {', '.join(bare)}: a name without a dot needs allowBareDomains")
+        return self
+
+
+class CertificateStatus(StatusModel):
+    """The certificate that was issued last."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(
+        default_factory=list, max_length=16, json_schema_extra=keyed_by("type"), description="What is observed."
+    )
+    serial_number: Short = Field(default="", description="In hexadecimal, with colons.")
+    not_before: Time | None = Field(default=None, description="Since when it is valid.")
+    not_after: Time | None = Field(default=None, description="Until when it is valid.")
+    renewal_time: Time | None = Field(default=None, description="When it is renewed.")
+    reason: Short = Field(default="", description="Why it was issued.")
+    secret_name: Short = Field(default="", description="The Secret with ca.crt, tls.crt and tls.key.")
