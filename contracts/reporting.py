@@ -52,6 +52,8 @@ class ResourceEvent(WireModel):
 class StatusReport(WireModel):
     """All that there is to tell at ``reported_at``. ``sequence`` grows with each report of a cluster.
 
+    ``certificate_expires_at`` is when the first certificate ends that a machine was given, if that is known.
+
     ``anew`` says that ``health`` was heard since the last report: only such a one takes a doubt back.
     """
 
@@ -63,6 +65,7 @@ class StatusReport(WireModel):
     health: ApiHealth | None = None
     deleting: bool = False
     anew: bool = False
+    certificate_expires_at: datetime | None = None
     run_id: str = ""
     events: list[ResourceEvent] = Field(default_factory=list)
 

@@ -1,5 +1,6 @@
 """Messages to the activities that run next to Vault."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -66,9 +67,13 @@ class SigningRequest(WireModel):
 
 
 class SignedCertificates(WireModel):
-    """Files for the machine: ``<name>.crt`` for each request, and ``<authority>-ca.crt`` for each CA it needs."""
+    """Files for the machine: ``<name>.crt`` for each request, and ``<authority>-ca.crt`` for each CA it needs.
+
+    ``expires_at`` is when the first of those that were asked for ends.
+    """
 
     files: dict[str, str] = Field(default_factory=dict)
+    expires_at: datetime | None = None
 
 
 class SealRequest(WireModel):

@@ -76,6 +76,7 @@ class Carried(WireModel):
     resource_gone: bool = False
     health: ApiHealth | None = None
     sequence: int = 0
+    certificates: dict[str, datetime] = Field(default_factory=dict)
 
 
 Asker = Annotated[str, StringConstraints(max_length=256)]
@@ -161,8 +162,12 @@ class OperationInput(WireModel):
 
 
 class OperationResult(WireModel):
-    """Result of an operation: the cluster as it is known now."""
+    """Result of an operation: the cluster as it is known now.
+
+    ``certificates`` tells of each machine that was given certificates when the first of them ends.
+    """
 
     context: ClusterContext
     finished_at: datetime
     message: str = ""
+    certificates: dict[str, datetime] = Field(default_factory=dict)

@@ -1,6 +1,7 @@
 """The conditions of a ``Cluster`` resource (Kubernetes: API conventions, Typical status properties). Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from itertools import chain
 
 from api.conditions import ConditionType, Reason
@@ -103,9 +104,15 @@ def _all_ready(kind: ConditionType, report: StatusReport, wanted: list[str], rea
     return kind, True, Reason.ALL_READY, f"{len(wanted)} of {len(wanted)} ready"
 
 
+def certificates_expire_at(report: StatusReport) -> datetime | None:
+    """Return when the first certificate ends: of those that machines were given, and those seen at the API."""
+    seen = report.health.certificate_expires_at if report.health else None
+    return min((end for end in (seen, report.certificate_expires_at) if end), default=None)
+
+
 def _certificates(report: StatusReport) -> Verdict:
     kind = ConditionType.CERTIFICATES_VALID
-    until = report.health.certificate_expires_at if report.health else None
+    until = certificates_expire_at(report)
     if until is None:
         return kind, None, Reason.NOT_PROBED, "none has been seen"
     if until <= report.reported_at:

@@ -16,7 +16,7 @@ from api.status import ErrorStatus, OperationStatus, StepState, StepStatus
 from contracts.machines import node_names, slot_names
 from contracts.reporting import StatusReport
 from contracts.workflows import workflow_id
-from planning.conditions import conditions
+from planning.conditions import certificates_expire_at, conditions
 
 LENGTH = 1000
 """Of a text in the resource, whose schema takes a few more."""
@@ -45,7 +45,7 @@ def resource_status(report: StatusReport, before: ClusterResourceStatus) -> Clus
         nodes=MachineCounts(**_counts(nodes, ready)),
         node_pools=[PoolCounts(name=name, **_counts(names, ready)) for name, names in pools.items()],
         release_history=_releases(report, before),
-        certificates_expire_at=health.certificate_expires_at if health else None,
+        certificates_expire_at=certificates_expire_at(report),
         cluster_id=status.cluster_id or "",
         workflow_id=workflow_id(status.namespace, status.name),
         run_id=report.run_id,

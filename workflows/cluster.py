@@ -166,7 +166,7 @@ class ClusterWorkflow(Updates):
         result = await self._operate(plan)
         self._entity.next_look = workflow.now() + policies.LOOK_AGAIN
         if result:
-            self._entity.context = result.context
+            self._entity.take(result)
         else:
             # The next one of several could be the slot that too much depends on while this one is not back.
             self._entity.wishes.forget_replacements()
@@ -206,7 +206,7 @@ class ClusterWorkflow(Updates):
         result = await self._operate(plan)
         if result:
             # A cancel that came while the last step ended comes too late: what is complete only a delete deletes.
-            self._entity.context = result.context
+            self._entity.take(result)
             self._entity.endpoint = result.context.endpoint
             self._entity.observed_generation = self._entity.generation
             self._enter(Phase.RUNNING)

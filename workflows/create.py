@@ -22,9 +22,7 @@ class CreateClusterWorkflow(MachineSteps):
         """Walk the plan to its end; returns the cluster with what was claimed for it."""
         del start
         await self._operation.walk(self._runners())
-        return OperationResult(
-            context=self._cluster, finished_at=workflow.now(), message="the cluster is verified"
-        )
+        return self._result("the cluster is verified")
 
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {

@@ -13,7 +13,7 @@ from contracts.context import ClusterContext
 from contracts.machines import machine_names, slot_names
 from contracts.repair import Unwell
 from contracts.reporting import ApiHealth
-from contracts.workflows import ApplyRequest, Carried, ClusterInput
+from contracts.workflows import ApplyRequest, Carried, ClusterInput, OperationResult
 
 RECENT_OPERATIONS = 10
 
@@ -63,12 +63,19 @@ class Entity:
     resource_gone: bool = False
     health: ApiHealth | None = None
     sequence: int = 0
+    certificates: dict[str, datetime] = field(default_factory=dict)
     wishes: Wishes = field(default_factory=Wishes)
 
     @property
     def created(self) -> bool:
         """Whether a create has succeeded."""
         return self.observed_generation > 0
+
+    def take(self, result: OperationResult) -> None:
+        """Record what an operation has made of the cluster."""
+        self.context = result.context
+        known = {**self.certificates, **result.certificates}
+        self.certificates = {name: known[name] for name in machine_names(self.context.spec) if name in known}
 
     def check_apply(self, request: ApplyRequest) -> None:
         """Raise ``ApplicationError`` with every field that can't be changed, or why nothing can be applied."""
@@ -181,6 +188,7 @@ class Entity:
             resource_gone=self.resource_gone,
             health=self.health,
             sequence=self.sequence,
+            certificates=self.certificates,
         )
 
 
@@ -236,3 +244,4 @@ def _restore(entity: Entity, carried: Carried) -> None:
     entity.resource_gone = carried.resource_gone
     entity.health = carried.health
     entity.sequence = carried.sequence
+    entity.certificates = dict(carried.certificates)

@@ -1,6 +1,7 @@
 """Steps that bring machines up and to work: the same for a new cluster and for one machine of an old one."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -28,7 +29,7 @@ from contracts.vault import (
     SignedCertificates,
     SigningRequest,
 )
-from contracts.workflows import OperationInput
+from contracts.workflows import OperationInput, OperationResult
 from workflows import policies
 from workflows.failures import error_status, is_unanswered
 from workflows.operation import all_of, internal
@@ -45,6 +46,7 @@ class MachineSteps(Steered):
         """Take the plan."""
         super().__init__(start)
         self._booted: dict[str, MachineRequests] = {}
+        self._certificates: dict[str, datetime] = {}
         self._unremoved = False
 
     async def _authorities(self, step: Step) -> None:
@@ -140,6 +142,8 @@ class MachineSteps(Steered):
         signed = await self._operation.call(
             step, names.SIGN_CERTIFICATES, self._vault, request, SignedCertificates, summary=machine.name
         )
+        if signed.expires_at:
+            self._certificates[machine.name] = signed.expires_at
         return signed.files
 
     async def _seal(self, step: Step, machine: MachinePlan, booted: MachineRequests) -> dict[str, str]:
@@ -152,6 +156,14 @@ class MachineSteps(Steered):
             step, names.SEAL_SECRETS, self._vault, request, SealedSecrets, summary=machine.name
         )
         return {SEALED: sealed.envelope}
+
+    def _result(self, message: str) -> OperationResult:
+        return OperationResult(
+            context=self._cluster,
+            finished_at=workflow.now(),
+            message=message,
+            certificates=self._certificates,
+        )
 
     def _guest(self, activity: str, *, anew: bool = False) -> Callable[[Step], Awaitable[None]]:
         async def run(step: Step) -> None:

@@ -43,7 +43,7 @@ class _OneMachine(MachineSteps):
             if workflow.cancellation_reason() is not None:
                 await self._give_back()
             raise
-        return OperationResult(context=self._cluster, finished_at=workflow.now(), message=self._plan.reason)
+        return self._result(self._plan.reason)
 
     def _runners(self) -> dict[StepKind, Callable[[Step], Awaitable[None]]]:
         return {

@@ -169,6 +169,7 @@ class Reporting:
             health=entity.health,
             deleting=entity.wishes.delete,
             anew=heard,
+            certificate_expires_at=min(entity.certificates.values(), default=None),
             run_id=workflow.info().run_id,
             events=events,
         )

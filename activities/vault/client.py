@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,10 +41,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Signed:
-    """A signed certificate, PEM, with its serial number in hex with colons."""
+    """A signed certificate, PEM, with its serial number in hex with colons and its end."""
 
     certificate: str
     serial: str
+    expires_at: datetime
 
 
 class VaultClient:
@@ -171,7 +173,11 @@ class VaultClient:
                 )
             )
         data = answer["data"]
-        return Signed(certificate=f"{data['certificate'].strip()}\n", serial=data["serial_number"])
+        return Signed(
+            certificate=f"{data['certificate'].strip()}\n",
+            serial=data["serial_number"],
+            expires_at=datetime.fromtimestamp(data["expiration"], UTC),
+        )
 
     def _call(self, request: Callable[[Any], Any]) -> Any:
         """Make a request; when it is denied, log in and make it once more: tokens expire and are revoked."""

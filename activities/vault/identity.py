@@ -78,5 +78,5 @@ class Identities:
             cert_pem=signed.certificate,
             key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
             ca_pem=read_authority(self._signer, cluster, kind.authority),
-            not_after=x509.load_pem_x509_certificate(signed.certificate.encode()).not_valid_after_utc,
+            not_after=signed.expires_at,
         )

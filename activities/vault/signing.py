@@ -57,7 +57,9 @@ class Signing:
         record_issuance(self._signer, request, serials)
         leaves = {f"{item.name}.crt": leaf.certificate for item, leaf in zip(certificates, signed, strict=True)}
         anchors = {f"{item}-ca.crt": root for item, root in zip(authorities, roots, strict=True)}
-        return SignedCertificates(files={**leaves, **anchors})
+        return SignedCertificates(
+            files={**leaves, **anchors}, expires_at=min((leaf.expires_at for leaf in signed), default=None)
+        )
 
     def _sign(self, request: SigningRequest, certificate: Certificate) -> Signed:
         cluster, machine = request.cluster, request.machine

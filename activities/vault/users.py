@@ -3,7 +3,6 @@
 import re
 
 import structlog
-from cryptography import x509
 from temporalio import activity
 
 from activities.vault.client import Signed, VaultClient
@@ -48,13 +47,12 @@ class UserCertificates:
         mount = authority_mount(request.cluster.cluster_id, Authority.KUBERNETES)
         authority = read_authority(self._signer, request.cluster, Authority.KUBERNETES)
         signed = self._sign(mount, request)
-        not_after = x509.load_pem_x509_certificate(signed.certificate.encode()).not_valid_after_utc
         answer = UserCertificate(
             certificate=signed.certificate,
             authority=authority,
             endpoint=request.cluster.endpoint,
             serial=signed.serial,
-            not_after=not_after.isoformat(),
+            not_after=signed.expires_at.isoformat(),
         )
         _record(request, answer)
         return answer

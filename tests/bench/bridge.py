@@ -8,7 +8,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -76,16 +76,15 @@ async def _measure(stack: Stack, clusters: int, busy: int, idle_seconds: float) 
     processes = _processes(stack)
     async with ApiClient(configuration) as watching, ApiClient(configuration) as applying:
         seen = {f"c{number}": Seen() for number in range(clusters)}
-        done = asyncio.Event()
-        watch = asyncio.create_task(_watch(Kube(watching), seen, done))
         before = _cpu(processes)
-        await _apply(Kube(applying, FAST), seen, busy)
-        await done.wait()
+        _, version = await Kube(watching).listed(PATH)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_watch(Kube(watching), version, seen))
+            tasks.create_task(_apply(Kube(applying, FAST), seen, busy))
         cost = _cpu(processes) - before
         say(f"all {clusters} are Available; {cost / clusters:.2f} s of processors each")
         await asyncio.sleep(SETTLE_S)
         idle = await _idle(stack, Kube(applying, FAST), idle_seconds, clusters)
-        watch.cancel()
     accepted = [entry.accepted_at - entry.applied_at for entry in seen.values()]
     lags = [lag for name, entry in seen.items() for lag in entry.lags(await _finished(name))]
     return {
@@ -109,10 +108,9 @@ async def _apply(kube: Kube, seen: dict[str, Seen], busy: int) -> None:
         entry.applied_at = time.monotonic()
 
 
-async def _watch(kube: Kube, seen: dict[str, Seen], done: asyncio.Event) -> None:
-    """Note when the watch tells what of each resource."""
-    _, version = await kube.listed(PATH)
-    async for event in _events(kube, version):
+async def _watch(kube: Kube, version: str, seen: dict[str, Seen]) -> None:
+    """Note when the watch tells what of each resource, until all are Available."""
+    async for event in kube.watch(PATH, version, 3600, 600):
         now, resource = time.monotonic(), event["object"]
         entry, status = seen.get(resource["metadata"]["name"]), resource.get("status", {})
         if entry is None or event["type"] == "BOOKMARK":
@@ -125,12 +123,8 @@ async def _watch(kube: Kube, seen: dict[str, Seen], done: asyncio.Event) -> None
         if _is_available(status) and not entry.available_at:
             entry.available_at = now
         if all(other.available_at for other in seen.values()):
-            done.set()
-
-
-async def _events(kube: Kube, version: str) -> AsyncIterator[Json]:
-    async for event in kube.watch(PATH, version, 3600, 600):
-        yield event
+            return
+    raise RuntimeError("the watch ended before all clusters were Available")
 
 
 async def _finished(name: str) -> list[datetime]:

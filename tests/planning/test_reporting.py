@@ -26,7 +26,12 @@ ERROR = ErrorStatus(code="VaultSealed", message="it is sealed", retryable=True, 
 
 
 def report(
-    *, at: datetime = NOW, health: ApiHealth | None = WELL, deleting: bool = False, **status: Any
+    *,
+    at: datetime = NOW,
+    health: ApiHealth | None = WELL,
+    deleting: bool = False,
+    first_end: datetime | None = None,
+    **status: Any,
 ) -> StatusReport:
     """Return the report of a living cluster that is well, but for what is given."""
     given = {
@@ -47,6 +52,7 @@ def report(
         status=ClusterStatus(**given),
         health=health,
         deleting=deleting,
+        certificate_expires_at=first_end,
     )
 
 
@@ -115,6 +121,9 @@ FAILED: dict[str, Any] = {
             report(health=WELL.model_copy(update={"certificate_expires_at": NOW})),
             {"CertificatesValid": ("False", "Expired")},
         ),
+        (report(first_end=NOW), {"CertificatesValid": ("False", "Expired")}),
+        (report(first_end=NOW + timedelta(days=1), health=None), {"CertificatesValid": ("True", "Valid")}),
+        (report(health=None), {"CertificatesValid": ("Unknown", "NotProbed")}),
         (report(generation=2), {"UpToDate": ("False", "ChangePending")}),
         (report(health=None, **FAILED), {"Degraded": ("True", "VaultSealed"), "Progressing": ("False", "Idle")}),
         (

@@ -6,6 +6,7 @@ The real ones are tested against real systems; here order, retries and compensat
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
@@ -72,6 +73,7 @@ class Script:
         self.reports: list[StatusReport] = []
         self.released: list[ResourceReference] = []
         self.newest = 0
+        self.expires_at = datetime(2026, 12, 3, tzinfo=UTC)
         self.gone = False
         self.health = ApiHealth(available=True, message="answers")
 
@@ -209,7 +211,9 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
         answering(names.RECORD_COMPLETE, ClaimRequest, lambda _: None),
         answering(names.ENSURE_SECRETS, ClaimRequest, lambda _: None),
         answering(
-            names.SIGN_CERTIFICATES, SigningRequest, lambda _: SignedCertificates(files={"kubelet.crt": "c"})
+            names.SIGN_CERTIFICATES,
+            SigningRequest,
+            lambda _: SignedCertificates(files={"kubelet.crt": "c"}, expires_at=script.expires_at),
         ),
         answering(names.SEAL_SECRETS, SealRequest, lambda _: SealedSecrets(envelope="e")),
         answering(names.SIGN_USER_CERTIFICATE, UserCertificateRequest, user),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -178,6 +179,27 @@ async def test_reports_go_on_when_the_workflow_continues_as_new(clusters: Cluste
     assert again.sequence > first.sequence
     await clusters.send(latest, "delete")
     await latest.result()
+
+
+async def test_the_first_certificate_to_end_is_told(clusters: Clusters) -> None:
+    handle = await start(clusters, "told-certificates", nodePools=[{"name": "workers", "replicas": 1}])
+    first = clusters.script.expires_at
+    await reported(clusters, lambda report: report.certificate_expires_at == first and report.health is not None)
+    later = clusters.script.expires_at = first + timedelta(days=1)
+
+    async def told(operations: int, run: str = "") -> StatusReport:
+        def wanted(report: StatusReport) -> bool:
+            return len(report.status.recent_operations) == operations and report.run_id != run
+
+        return await reported(clusters, wanted)
+
+    await clusters.send(handle, "replace_machine", machine="workers-1")
+    assert (await told(2)).certificate_expires_at == first
+    await clusters.send(handle, "replace_machine", machine="control-plane-1")
+    last = await told(3)
+    assert last.certificate_expires_at == later
+    await handle.cancel()  # a cancel that was used up continues as new
+    assert (await told(3, last.run_id)).certificate_expires_at == later
 
 
 async def test_what_can_not_be_created_waits_for_another_spec(clusters: Clusters) -> None:

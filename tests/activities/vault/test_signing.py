@@ -25,7 +25,10 @@ NODE = MachinePlan(name="workers-1", role=MachineRole.NODE, host=20)
 
 def sign(vault: Vault, cluster: ClusterContext, machine: MachinePlan, requests: dict[str, str]) -> dict[str, str]:
     request = SigningRequest(cluster=cluster, machine=machine, instance_id="boot-1", requests=requests)
-    return vault.run(names.SIGN_CERTIFICATES, request, SignedCertificates).files
+    signed = vault.run(names.SIGN_CERTIFICATES, request, SignedCertificates)
+    leaves = [parse(text) for name, text in signed.files.items() if not name.endswith("-ca.crt")]
+    assert signed.expires_at == min((leaf.not_valid_after_utc for leaf in leaves), default=None)
+    return signed.files
 
 
 @pytest.mark.parametrize("machine", [SLOT, NODE], ids=lambda machine: machine.role)
