@@ -3,11 +3,14 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 from temporalio.client import Client
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from planning.releases import load_releases
 from workers.bridge import clusters, releases, resources
@@ -21,6 +24,8 @@ from workers.bridge.settings import Settings, from_environment
 from workers.bridge.workflows import ClusterWorkflows
 from workers.client import connect
 from workers.worker import telemetry
+
+T = TypeVar("T")
 
 LEASE = "giantnetes-bridge"
 
@@ -66,24 +71,30 @@ async def _client(settings: Settings) -> ApiClient:
 
 
 async def _temporal(vitals: Vitals) -> Client:
-    """Connect to Temporal, however long it is away."""
-    failures = 0
-    while True:
-        try:
-            client = await connect()
-        except RuntimeError as error:
-            failures += 1
-            log.warning("Temporal can't be reached", reason=str(error))
-            await asyncio.sleep(backoff(failures))
-        else:
-            vitals.connected = True
-            return client
+    client = await _until_done("Temporal can't be reached", connect, RuntimeError)
+    vitals.connected = True
+    return client
+
+
+async def _until_done(failure: str, call: Callable[[], Awaitable[T]], *failures: type[BaseException]) -> T:
+    """Try until it is done, however long what it needs is away."""
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning(failure, reason=str(error) or type(error).__name__)
+
+    trying = AsyncRetrying(
+        retry=retry_if_exception_type(failures),
+        wait=lambda state: backoff(state.attempt_number),
+        before_sleep=tell,
+    )
+    return await trying(call)
 
 
 async def _work(settings: Settings, kube: Kube, workflows: ClusterWorkflows, vitals: Vitals) -> None:
     """Do what the one that leads does."""
     if settings.register:
-        await _registered(kube)
+        await _until_done("definitions not registered", lambda: register(kube), *FAILURES)
     publisher = releases.Releases(kube, load_releases())
     reconciler = clusters.Clusters(resources.Resources(kube), workflows)
     vitals.controllers = {
@@ -96,19 +107,6 @@ async def _work(settings: Settings, kube: Kube, workflows: ClusterWorkflows, vit
     async with asyncio.TaskGroup() as tasks:
         for controller in vitals.controllers.values():
             tasks.create_task(controller.run())
-
-
-async def _registered(kube: Kube) -> None:
-    failures = 0
-    while True:
-        try:
-            await register(kube)
-        except FAILURES as error:
-            failures += 1
-            log.warning("definitions not registered", reason=str(error) or type(error).__name__)
-            await asyncio.sleep(backoff(failures))
-        else:
-            return
 
 
 if __name__ == "__main__":
