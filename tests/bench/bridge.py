@@ -7,6 +7,7 @@ On a stack of its own with the simulated provider, real API server, Temporal, Op
 import asyncio
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from requests import get
 from api.status import ClusterStatus
 from contracts.workflows import workflow_id
 from deploy.stack import Stack, supervisord
-from tests.support.resources import cluster_document
+from tests.support.resources import NO_QUOTAS, cluster_document
 from tests.support.stack import running_stack, say
 from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.resources import PATH, path_of
@@ -64,6 +65,7 @@ def main(
     idle_seconds: Annotated[float, typer.Option(help="How long nothing is done at the end.")] = IDLE_S,
 ) -> None:
     """Apply clusters, wait until all are Available, then look on while nothing happens."""
+    os.environ["GIANTNETES_QUOTAS"] = str(NO_QUOTAS)
     with running_stack() as stack:
         print(json.dumps(asyncio.run(_measure(stack, clusters, busy, idle_seconds))))  # noqa: T201
 

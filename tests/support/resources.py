@@ -1,9 +1,13 @@
 """Cluster resources for tests."""
 
+from pathlib import Path
 from typing import Any
 
 from api.cluster import Cluster
 from contracts.workflows import ClusterInput
+
+NO_QUOTAS = Path(__file__).parent / "no_quotas.yaml"
+"""A file of quotas for those who make as many clusters as they want."""
 
 
 def cluster_document(name: str = "demo", **spec: Any) -> dict[str, Any]:

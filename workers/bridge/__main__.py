@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -94,7 +95,7 @@ async def _until_done(failure: str, call: Callable[[], Awaitable[T]], *failures:
 async def _work(settings: Settings, kube: Kube, workflows: ClusterWorkflows, vitals: Vitals) -> None:
     """Do what the one that leads does."""
     if settings.register:
-        await _until_done("definitions not registered", lambda: register(kube), *FAILURES)
+        await _until_done("definitions not registered", partial(register, kube), *FAILURES)
     publisher = releases.Releases(kube, load_releases())
     reconciler = clusters.Clusters(resources.Resources(kube), workflows)
     vitals.controllers = {

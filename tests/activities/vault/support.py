@@ -1,7 +1,6 @@
 """Running the vault activities as a worker does, and clusters to run them on."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -13,12 +12,10 @@ from contracts import activities as names
 from contracts.context import ClusterContext
 from contracts.machines import ClusterReference
 from contracts.vault import Authority, AuthorityRequest, ClaimRequest
+from tests.support.resources import NO_QUOTAS
 from tests.support.resources import cluster as resource
 
 Result = TypeVar("Result")
-
-NO_QUOTAS = Path(__file__).parent / "no_quotas.yaml"
-"""Tests make as many clusters as they want."""
 
 
 class Vault:

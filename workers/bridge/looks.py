@@ -1,0 +1,60 @@
+"""Asking Temporal, now and then, whether what is to report on a cluster still does."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from api.conditions import ConditionType, Reason
+from workers.bridge.decisions import Json, condition_of
+from workers.bridge.kit.reflector import Key
+from workers.bridge.resources import Resources, key_of
+from workers.bridge.workflows import ClusterWorkflows, NotRunningError, Sign
+
+SILENCE = timedelta(seconds=90)
+"""How long a cluster's probe may be silent: three looks at its API."""
+
+LOOK_S = 60.0
+"""How often Temporal is asked about a cluster that has no probe."""
+
+SOONEST_S = 10.0
+
+
+class Looks:
+    """Looks at clusters' workflows; keeps nothing but when it looks again."""
+
+    def __init__(self, resources: Resources, workflows: ClusterWorkflows) -> None:
+        self._resources = resources
+        self._workflows = workflows
+        self._due: dict[Key, float] = {}
+
+    def forget(self, key: Key) -> None:
+        """Forget a resource that is gone."""
+        self._due.pop(key, None)
+
+    async def look(self, resource: Json) -> float:
+        """Look at a cluster, if it is time to; returns when it is the next time, in seconds.
+
+        Raises ``NotRunningError`` when its workflow doesn't run.
+        """
+        key = key_of(resource)
+        wait = self._due.get(key, 0) - time.monotonic()
+        if wait > 0:
+            return wait
+        sign = await self._workflows.sign(*key)
+        wait = LOOK_S
+        if sign.heard_at:
+            wait = max(SOONEST_S, (sign.heard_at + SILENCE - datetime.now(UTC)).total_seconds())
+        self._due[key] = time.monotonic() + wait
+        if not sign.running:
+            raise NotRunningError(f"the workflow of {'/'.join(key)} does not run")
+        await self._compare(resource, sign)
+        return wait
+
+    async def _compare(self, resource: Json, sign: Sign) -> None:
+        """Doubt what was reported when nothing is heard any more, and have it reported again when it is."""
+        silent = sign.heard_at is not None and datetime.now(UTC) - sign.heard_at > SILENCE
+        doubted = condition_of(resource, ConditionType.AVAILABLE).get("reason") == Reason.NOT_REPORTED
+        if silent and not doubted:
+            message = f"nothing is heard of its API since {sign.heard_at:%Y-%m-%dT%H:%M:%SZ}: look at the workers"
+            await self._resources.doubt(resource, message)
+        elif doubted and not silent:
+            await self._workflows.ask_to_report(*key_of(resource))
