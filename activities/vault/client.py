@@ -24,6 +24,10 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = (5.0, 10.0)
 """Longest waits for a connection, and for each part of an answer."""
 
+MAX_STRINGS = 500
+"""OpenBao takes requests of at most 1000 strings, keys included (max_request_json_strings, Listener ``tcp``)."""
+
+_WHOLE = "json"
 _POOL = 32
 _NO_TOKEN = ""
 _MOUNT_TAKEN = "path is already in use"
@@ -74,18 +78,21 @@ class VaultClient:
                 )
             except exceptions.InvalidPath:
                 return None
-        return Record(answer["data"]["data"], answer["data"]["metadata"]["version"])
+        data = answer["data"]["data"]
+        return Record(
+            json.loads(data[_WHOLE]) if set(data) == {_WHOLE} else data, answer["data"]["metadata"]["version"]
+        )
 
     def write(self, path: str, data: Mapping[str, Any], version: int | None) -> bool:
         """Write to the KV store when the newest version there is ``version``, 0 for none; say whether it was.
 
-        With None it is written whatever is there.
+        With None it is written whatever is there. More than ``MAX_STRINGS`` are kept as one string of JSON.
         """
         with vault_errors(f"write {KV}/{path}"):
             try:
                 self._call(
                     lambda vault: vault.secrets.kv.v2.create_or_update_secret(
-                        path, dict(data), cas=version, mount_point=KV
+                        path, _fitting(data), cas=version, mount_point=KV
                     )
                 )
             except exceptions.InvalidRequest as error:
@@ -224,3 +231,17 @@ def _unless(error: Exception, expected: str) -> bool:
     if expected not in str(error):
         raise error
     return False
+
+
+def _fitting(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is to be stored of a record."""
+    return {_WHOLE: json.dumps(data)} if _strings(data) > MAX_STRINGS else dict(data)
+
+
+def _strings(value: object) -> int:
+    """Return how many strings there are in a JSON value, keys included."""
+    if isinstance(value, Mapping):
+        return sum(1 + _strings(each) for each in value.values())
+    if isinstance(value, list):
+        return sum(map(_strings, value))
+    return int(isinstance(value, str))
