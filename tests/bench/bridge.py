@@ -62,15 +62,16 @@ class Seen:
 def main(
     clusters: Annotated[int, typer.Option(help="How many clusters there are in the end.")] = 200,
     busy: Annotated[int, typer.Option(help="How many are being created at a time.")] = 100,
+    pace: Annotated[float, typer.Option(help="How many are applied a second, at most.")] = 5,
     idle_seconds: Annotated[float, typer.Option(help="How long nothing is done at the end.")] = IDLE_S,
 ) -> None:
     """Apply clusters, wait until all are Available, then look on while nothing happens."""
     os.environ["GIANTNETES_QUOTAS"] = str(NO_QUOTAS)
     with running_stack() as stack:
-        print(json.dumps(asyncio.run(_measure(stack, clusters, busy, idle_seconds))))  # noqa: T201
+        print(json.dumps(asyncio.run(_measure(stack, clusters, busy, pace, idle_seconds))))  # noqa: T201
 
 
-async def _measure(stack: Stack, clusters: int, busy: int, idle_seconds: float) -> dict[str, float]:
+async def _measure(stack: Stack, clusters: int, busy: int, pace: float, idle_seconds: float) -> dict[str, float]:
     configuration = Configuration()
     await load_kube_config(  # type: ignore[no-untyped-call]
         str(stack.host_kubeconfig), client_configuration=configuration
@@ -82,7 +83,7 @@ async def _measure(stack: Stack, clusters: int, busy: int, idle_seconds: float) 
         _, version = await Kube(watching).listed(PATH)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_watch(Kube(watching), version, seen))
-            tasks.create_task(_apply(Kube(applying, FAST), seen, busy))
+            tasks.create_task(_apply(Kube(applying, FAST), seen, busy, pace))
         cost = _cpu(processes) - before
         say(f"all {clusters} are Available; {cost / clusters:.2f} s of processors each")
         await asyncio.sleep(SETTLE_S)
@@ -99,9 +100,10 @@ async def _measure(stack: Stack, clusters: int, busy: int, idle_seconds: float) 
     }
 
 
-async def _apply(kube: Kube, seen: dict[str, Seen], busy: int) -> None:
+async def _apply(kube: Kube, seen: dict[str, Seen], busy: int, pace: float) -> None:
     """Apply all, with so many under way at a time."""
     for name, entry in seen.items():
+        await asyncio.sleep(1 / pace)
         while sum(bool(other.applied_at) and not other.available_at for other in seen.values()) >= busy:
             await asyncio.sleep(0.01)
         document = cluster_document(name)
@@ -113,10 +115,10 @@ async def _apply(kube: Kube, seen: dict[str, Seen], busy: int) -> None:
 async def _watch(kube: Kube, version: str, seen: dict[str, Seen]) -> None:
     """Note when the watch tells what of each resource, until all are Available."""
     async for event in kube.watch(PATH, version, 3600, 600):
-        now, resource = time.monotonic(), event["object"]
-        entry, status = seen.get(resource["metadata"]["name"]), resource.get("status", {})
-        if entry is None or event["type"] == "BOOKMARK":
+        if event["type"] == "BOOKMARK":
             continue
+        now, resource = time.monotonic(), event["object"]
+        entry, status = seen[resource["metadata"]["name"]], resource.get("status", {})
         operation = status.get("operation") or {}
         ended = status.get("recentOperations") or []
         if not entry.accepted_at and (operation.get("id") or ended):
