@@ -59,7 +59,7 @@ class StepStatus(StatusModel):
 
 
 class OperationStatus(StatusModel):
-    """The operation under way, or the last one."""
+    """The operation under way, or the last one. ``revision`` grows with each report of it."""
 
     id: str
     type: str
@@ -68,6 +68,7 @@ class OperationStatus(StatusModel):
     outcome: Literal["Succeeded", "Failed", "Cancelled"] | None = None
     steps: list[StepStatus] = Field(default_factory=list)
     last_error: ErrorStatus | None = None
+    revision: int = 0
 
 
 class OperationRecord(StatusModel):

@@ -12,7 +12,7 @@ from api.resource import (
     PoolCounts,
     ReleaseRecord,
 )
-from api.status import ErrorStatus, OperationStatus, StepState, StepStatus
+from api.status import ClusterStatus, ErrorStatus, StepState, StepStatus
 from contracts.machines import node_names, slot_names
 from contracts.reporting import StatusReport
 from contracts.workflows import workflow_id
@@ -38,7 +38,7 @@ def resource_status(report: StatusReport, before: ClusterResourceStatus) -> Clus
         sequence=report.sequence,
         phase=status.phase,
         conditions=conditions(report, before.conditions, lived=lived),
-        operation=_current(status.operation, status.waiting_on, deleting=report.deleting),
+        operation=_current(status, deleting=report.deleting),
         recent_operations=_ended(report),
         endpoint=status.endpoint or (before.endpoint if lived and not report.deleting else ""),
         control_plane=MachineCounts(**_counts(slots, health.control_plane if health else [])),
@@ -62,9 +62,14 @@ def _counts(wanted: Sequence[str], ready: Sequence[str]) -> dict[str, Any]:
     return {"desired_replicas": len(wanted), "ready_replicas": count, "ready": f"{count}/{len(wanted)}"}
 
 
-def _current(operation: OperationStatus | None, waiting_on: str, *, deleting: bool) -> CurrentOperation | None:
-    """Return the operation that is under way, None between two."""
-    if operation is None or operation.outcome is not None:
+def _current(status: ClusterStatus, *, deleting: bool) -> CurrentOperation | None:
+    """Return the operation that is under way, None between two.
+
+    One whose steps are all done is under way until its workflow has ended, and it is among those that have.
+    """
+    operation = status.operation
+    ended = {(record.id, record.started_at) for record in status.recent_operations}
+    if operation is None or (operation.id, operation.started_at) in ended:
         return None
     done = sum(step.state is StepState.DONE for step in operation.steps)
     running = [step for step in operation.steps if step.state is StepState.RUNNING]
@@ -79,7 +84,7 @@ def _current(operation: OperationStatus | None, waiting_on: str, *, deleting: bo
         step_count=len(operation.steps),
         attempt=step.attempt,
         started_at=operation.started_at,
-        waiting_on=waiting_on[:LENGTH],
+        waiting_on=status.waiting_on[:LENGTH],
         last_error=_shortened(step.last_error),
         next_retry_time=step.next_retry_time,
         cancellable=not deleting and operation.type != "DeleteCluster",

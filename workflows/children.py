@@ -58,6 +58,7 @@ class Child:
                     id=operation_id(self._operation),
                     result_type=OperationResult,
                     static_summary=self._summary,
+                    priority=policies.BEHIND,
                 )
             except WorkflowAlreadyStartedError:
                 await workflow.sleep(

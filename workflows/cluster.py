@@ -82,6 +82,7 @@ class ClusterWorkflow(Updates):
         return await loop
 
     async def _loop(self) -> str:
+        self._reporting.begin()
         self._show()
         while True:
             entity = self._entity
@@ -283,7 +284,7 @@ class ClusterWorkflow(Updates):
     async def _operate(self, plan: Plan) -> OperationResult | None:
         """Run one operation as a child; None when it failed or was cancelled."""
         context = self._entity.context
-        self._entity.waiting_on, self._entity.operation = "", None
+        self._entity.waiting_on, self._entity.operation = "", self._begun(plan.operation)
         paused = self._entity.wishes.paused and workflow.patched("start-operations-paused")
         child = self._child = Child(plan.operation, OperationInput(context=context, plan=plan, paused=paused))
         self._reporting.note_begun(plan.operation)
@@ -325,6 +326,9 @@ class ClusterWorkflow(Updates):
     @workflow.signal
     def progress(self, operation: OperationStatus) -> None:
         """Take a child's report. Not for people."""
+        known = self._entity.operation
+        if known and (operation.started_at, operation.revision) < (known.started_at, known.revision):
+            return  # signals that don't wait for each other come in any order
         self._entity.operation = operation
         self._show()
 

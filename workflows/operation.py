@@ -52,11 +52,13 @@ class Operation:
         self._attempts = _attempts(start.carried)
         self._steps = {step.name: StepStatus(name=step.name, title=step.title) for step in start.plan.steps}
         self._asked_at = workflow.now()
+        self._telling: asyncio.Task[None] | None = None
         self.status = OperationStatus(
             id=workflow.info().workflow_id,
             type=start.plan.operation,
             started_at=start.carried.started_at if start.carried else self._asked_at,
             steps=list(self._steps.values()),
+            revision=start.carried.revision if start.carried else 0,
         )
 
     def pause(self) -> None:
@@ -239,7 +241,7 @@ class Operation:
         self._changed = True
 
     async def _report(self) -> None:
-        """Tell the parent, one signal at a time, so that a burst of changes becomes one message.
+        """Tell the parent, once for all that changes in one task. Only the last signal is waited for.
 
         The longer an operation has been left alone, the seldomer: its parent's history has to hold all signals.
         """
@@ -252,9 +254,16 @@ class Operation:
             if not self._changed:
                 return
             self._changed = False
-            with contextlib.suppress(ApplicationError):  # a parent that takes no more signals learns the result
-                await handle.signal(PROGRESS_SIGNAL, self.status)
+            if self._over or not workflow.patched("progress-is-not-waited-for"):
+                await self._tell(handle)
+            else:
+                self._telling = asyncio.create_task(self._tell(handle))
             await self._rest()
+
+    async def _tell(self, parent: "workflow.ExternalWorkflowHandle[Any]") -> None:
+        self.status.revision += 1
+        with contextlib.suppress(ApplicationError):  # a parent that takes no more signals learns the result
+            await parent.signal(PROGRESS_SIGNAL, self.status)
 
     async def _rest(self) -> None:
         asked_at = self._asked_at

@@ -2,10 +2,16 @@
 
 from datetime import timedelta
 
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 
 from api.errors import ErrorCode
 from contracts import activities as names
+
+BEHIND = Priority(priority_key=5)
+"""Operations, with their activities, give way to what people wait for: messages to clusters, and reports of them.
+
+Temporal hands out the tasks of a queue in this order (Temporal: Task Queue Priority); 3 is what others have.
+"""
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 """Every activity heartbeats by itself (``workers.worker.interceptors``), so a killed worker is noticed soon."""

@@ -36,17 +36,27 @@ class Reporting:
         """Report nothing yet."""
         self._entity = entity
         self._changed = False
+        self._begun = False
         self._stopped = False
         self._heard = False
         self._leaving = False
         self._events: list[ResourceEvent] = []
         self._tasks: list[asyncio.Task[None]] = []
 
+    def begin(self) -> None:
+        """Begin to report, when there is something to say.
+
+        A message that comes with the start is handled before the workflow itself begins anything, and its report
+        would tell of nothing.
+        """
+        self._begun = True
+
     def note(self, *, anew: bool = False) -> None:
         """Note that something has changed, ``anew`` that the API was heard; the first time begins to report."""
         self._changed = True
         self._heard = self._heard or anew
-        if self._entity.resource_uid and not self._tasks and not self._stopped:
+        begun = self._begun or not workflow.patched("reports-begin-with-the-loop")
+        if self._entity.resource_uid and begun and not self._tasks and not self._stopped:
             self._tasks = [asyncio.create_task(self._report()), asyncio.create_task(self._probe())]
 
     def note_begun(self, operation: str) -> None:

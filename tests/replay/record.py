@@ -26,7 +26,7 @@ from tests.workflows.test_reporting import start as start_resource
 
 CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "6"
+VERSION = "7"
 
 
 def recorded(folder: Path, version: str) -> list[Path]:

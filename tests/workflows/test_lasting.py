@@ -10,8 +10,9 @@ from temporalio.worker import Worker
 from api.status import Phase
 from contracts import activities as names
 from contracts import queues
+from tests.support.clusters import Handle
 from tests.support.fakes import Script, fake_queues
-from tests.support.temporal import start_server
+from tests.support.temporal import SANDBOX, start_server
 from tests.workflows.conftest import Clusters, served
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import WORKFLOWS, make_workers
@@ -44,7 +45,9 @@ async def test_an_operation_that_keeps_failing_continues_as_new() -> None:
     script.failures[names.VERIFY_CLUSTER] = 4
     async with await start_server(*CONTINUE_SOON) as environment, served(environment, script) as clusters:
         handle = await clusters.start("failing")
-        status = await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+        # The first run of the cluster, which knows the operation when the next one has begun too.
+        first: Handle = clusters.client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
+        status = await clusters.until(first, lambda status: status.phase == Phase.RUNNING)
         assert script.count(names.VERIFY_CLUSTER) == script.count(names.CLAIM) == 5
         assert status.operation
         verify = next(step for step in status.operation.steps if step.name == "verify")
@@ -85,7 +88,7 @@ async def test_every_task_may_replay_from_the_start(temporal: WorkflowEnvironmen
     script.failures.update({names.ENSURE_AUTHORITY: 2, names.AWAIT_NODES: 1})
     activities = [queue for queue in fake_queues(script) if queue.name != queues.CLUSTERS]
     async with contextlib.AsyncExitStack() as stack:
-        for worker in make_workers(temporal.client, activities, [ActivityBoundary()]):
+        for worker in make_workers(temporal.client, activities, [ActivityBoundary()], SANDBOX):
             await stack.enter_async_context(worker)
         uncached = Worker(temporal.client, task_queue=queues.CLUSTERS, workflows=WORKFLOWS, max_cached_workflows=0)
         await stack.enter_async_context(uncached)
