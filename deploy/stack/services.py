@@ -91,6 +91,8 @@ def _temporal(stack: Stack, command: Path) -> Service:
     arguments = [
         *("server", "start-dev", "--ip", LOOPBACK, "--port", str(stack.ports.temporal)),
         *("--ui-port", str(stack.ports.temporal_ui), "--ui-disable-news-fetch", "--log-level", "warn"),
+        *("--dynamic-config-value", "matching.numTaskqueueReadPartitions=1"),
+        *("--dynamic-config-value", "matching.numTaskqueueWritePartitions=1"),
         *("--db-filename", str(stack.state / "temporal" / "temporal.db")),
         *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"),
         # Temporal refuses attributes that it does not know.

@@ -15,7 +15,7 @@ from contracts import queues
 from contracts.workflows import ApplyRequest, ClusterInput, Reason, ReplaceMachineRequest
 from planning.releases import load_releases
 from tests.support.fakes import Script, fake_activities, fake_queues
-from tests.support.temporal import temporal_cli
+from tests.support.temporal import SANDBOX, temporal_cli
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import Queue, make_workers
 
@@ -76,7 +76,7 @@ async def server(temporal: WorkflowEnvironment) -> AsyncIterator[str]:
         Queue(queues.kubernetes("default", "local"), fakes),
     ]
     async with contextlib.AsyncExitStack() as stack:
-        for worker in make_workers(temporal.client, [*fake_queues(script), *local], [ActivityBoundary()]):
+        for worker in make_workers(temporal.client, [*fake_queues(script), *local], [ActivityBoundary()], SANDBOX):
             await stack.enter_async_context(worker)
         yield temporal.client.service_client.config.target_host
 

@@ -28,11 +28,13 @@ from deploy.stack import preflight
 from planning.claims import LOOPBACK, QUARANTINE
 from planning.create import plan_create
 from planning.delete import plan_delete
-from planning.quotas import Quota
+from planning.files import read_model
+from planning.quotas import Quota, Quotas
 from tests.support.temporal import temporal_cli
 from workers.cli.main import app
 from workers.worker.interceptors import DEFAULT_TIMEOUT, HEARTBEATS
-from workers.worker.serving import HANDOVER, THREADS
+from workers.worker.serving import HANDOVER, QUICK, TASKS, WAITING
+from workers.worker.settings import QUOTAS
 from workflows import policies
 from workflows.cluster import ClusterWorkflow
 from workflows.hypervisor import HypervisorWorkflow
@@ -192,13 +194,14 @@ def test_conditions_reasons_and_annotations_are_named() -> None:
 
 def test_the_numbers_are_the_code_s() -> None:
     assert (MAX_MACHINES, len(LOOPBACK), MAX_TRIES, QUARANTINE.seconds) == (200, 16320, 100, 600)
-    assert (Quota().clusters, Quota().machines, CertificatesSpec().leaf_ttl_hours) == (50, 1000, 720)
+    assert read_model(QUOTAS, Quotas).default == Quota(clusters=50, machines=1000, cores=4000)
+    assert CertificatesSpec().leaf_ttl_hours == 720
     assert (
-        THREADS,
+        (WAITING, QUICK, TASKS),
         DEFAULT_TIMEOUT.seconds / HEARTBEATS,
         policies.HEARTBEAT_TIMEOUT.seconds,
         HANDOVER.seconds,
-    ) == (32, 1, 5, 2)
+    ) == ((32, 4, 4), 1, 5, 2)
     assert (policies.QUEUE_TIMEOUT.seconds, policies.LOST_REQUEST.seconds) == (120, 1)
     assert [policies.backoff(attempt).total_seconds() for attempt in (1, 2, 8, 20, 21)] == [0.5, 1, 60, 60, 300]
     seconds = [30, 240, 600, 300, 180, 180, 180]

@@ -43,6 +43,7 @@ from contracts.machines import (
 )
 from tests.activities.vault.records import MemoryRecords
 from tests.support.fakes import Script, fake_activities, fake_queues
+from tests.support.temporal import SANDBOX
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import Queue, make_workers
 
@@ -129,7 +130,9 @@ class Site:
         vault = Queue(queues.vault(SITE), [*fakes, *real])
         guests = Queue(queues.kubernetes(SITE, "libvirt"), fakes)
         async with contextlib.AsyncExitStack() as stack:
-            for worker in make_workers(self._environment.client, [*shared, vault, guests], [ActivityBoundary()]):
+            for worker in make_workers(
+                self._environment.client, [*shared, vault, guests], [ActivityBoundary()], SANDBOX
+            ):
                 await stack.enter_async_context(worker)
             yield self
             for name in [*self._workers]:
@@ -137,7 +140,9 @@ class Site:
 
     async def wake(self, name: str) -> None:
         """Start a hypervisor's worker."""
-        (worker,) = make_workers(self._environment.client, [self.hypervisors[name].queue()], [ActivityBoundary()])
+        (worker,) = make_workers(
+            self._environment.client, [self.hypervisors[name].queue()], [ActivityBoundary()], SANDBOX
+        )
         self._workers[name] = worker
         await worker.__aenter__()
 

@@ -6,9 +6,15 @@ from pathlib import Path
 from temporalio.api.workflowservice.v1 import ListNamespacesRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from contracts.converter import data_converter
 from contracts.workflows import SEARCH_ATTRIBUTES
+
+SANDBOX = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules("api", "contracts")
+)
+"""Each run imports workflow code anew, and what it may not call fails. Models have no state, and take long."""
 
 TIME_SKIPPING = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
 """What server 1.32 wants for a virtual clock; newer servers call it system.workflowTimeSkippingEnabled."""

@@ -14,6 +14,7 @@ from contracts import queues
 from contracts.workflows import CLUSTER, Accepted, workflow_id
 from tests.support.fakes import Script, fake_queues
 from tests.support.resources import cluster_input
+from tests.support.temporal import SANDBOX
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import make_workers
 
@@ -75,7 +76,7 @@ async def served(
     """Serve all queues with scripted activities, by ``client`` if it has something of its own."""
     client = client or environment.client
     async with contextlib.AsyncExitStack() as stack:
-        for worker in make_workers(client, fake_queues(script), [ActivityBoundary()]):
+        for worker in make_workers(client, fake_queues(script), [ActivityBoundary()], SANDBOX):
             await stack.enter_async_context(worker)
         yield Clusters(client, script)
 

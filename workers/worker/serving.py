@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import Interceptor, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from contracts import queues
 from workflows.cluster import ClusterWorkflow
@@ -26,8 +25,14 @@ WORKFLOWS: list[type] = [
     RepairMachineWorkflow,
     HypervisorWorkflow,
 ]
-THREADS = 32
+WAITING = 32
 """Activities of one queue that run at the same time: many wait for a boot or an API, and are to stop nobody."""
+
+QUICK = 4
+"""The same where none waits. More would only be in each other's way; what is urgent goes first in the queue."""
+
+TASKS = 4
+"""Tasks of workflows at the same time, of which Python runs one: who waits does so in the queue, by priority."""
 
 GRACE = timedelta(seconds=5)
 """How long a stopping worker lets its activities end."""
@@ -47,20 +52,24 @@ HANDOVER = timedelta(seconds=2)
 A killed worker's workflows stand still that long. One that is only busy costs a replay.
 """
 
-RESTRICTIONS = SandboxRestrictions.default.with_passthrough_modules("api", "contracts")
-"""Each run imports workflow code anew, so that it shares no state. Models have none, and take long to build."""
+DIRECT = UnsandboxedWorkflowRunner()
+"""Workflow code runs as it is. The sandbox, which imports it anew for each run and watches each call, takes a
+quarter of a busy worker's time. What it would find is found by the tests, which run in it.
+"""
 
 
 @dataclass(frozen=True)
 class Queue:
     """One task queue with what a worker does for it.
 
-    ``lasting`` says that its activities are asynchronous and last for as long as clusters live.
+    ``threads`` is how many of its activities run at the same time. ``lasting`` says that they are asynchronous and
+    last for as long as clusters live.
     """
 
     name: str
     activities: Sequence[Callable[..., Any]] = ()
     workflows: Sequence[type] = ()
+    threads: int = WAITING
     lasting: bool = False
 
 
@@ -69,23 +78,29 @@ def workflow_queue() -> Queue:
     return Queue(queues.CLUSTERS, workflows=WORKFLOWS)
 
 
-def make_workers(client: Client, wanted: Sequence[Queue], interceptors: Sequence[Interceptor]) -> list[Worker]:
+def make_workers(
+    client: Client,
+    wanted: Sequence[Queue],
+    interceptors: Sequence[Interceptor],
+    runner: WorkflowRunner = DIRECT,
+) -> list[Worker]:
     """Return one Temporal worker for each queue; ``run`` starts them."""
-    return [_worker(client, queue, interceptors) for queue in wanted]
+    return [_worker(client, queue, interceptors, runner) for queue in wanted]
 
 
-def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor]) -> Worker:
+def _worker(client: Client, queue: Queue, interceptors: Sequence[Interceptor], runner: WorkflowRunner) -> Worker:
     short = bool(queue.activities) and not queue.lasting
-    threads = ThreadPoolExecutor(THREADS, thread_name_prefix=queue.name) if short else None
+    threads = ThreadPoolExecutor(queue.threads, thread_name_prefix=queue.name) if short else None
     pulse = LASTING_PULSE if queue.lasting else PULSE
     return Worker(
         client,
         task_queue=queue.name,
         workflows=list(queue.workflows),
         activities=list(queue.activities),
-        workflow_runner=SandboxedWorkflowRunner(restrictions=RESTRICTIONS),
+        workflow_runner=runner,
         activity_executor=threads,
-        max_concurrent_activities=LASTING if queue.lasting else THREADS if threads else None,
+        max_concurrent_activities=LASTING if queue.lasting else queue.threads if threads else None,
+        max_concurrent_workflow_tasks=TASKS if queue.workflows else None,
         interceptors=[*interceptors, FittingMessages()],
         graceful_shutdown_timeout=GRACE,
         sticky_queue_schedule_to_start_timeout=HANDOVER,

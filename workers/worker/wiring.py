@@ -16,7 +16,7 @@ from contracts import queues
 from deploy import binaries
 from deploy.binaries import release_parts
 from deploy.stack import Stack
-from workers.worker.serving import Queue, workflow_queue
+from workers.worker.serving import QUICK, Queue, workflow_queue
 from workers.worker.settings import Settings
 
 
@@ -29,8 +29,8 @@ def all_queues(settings: Settings) -> list[Queue]:
     planner = Planner(inventory(vault).standing)
     return [
         workflow_queue(),
-        Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair]),
-        Queue(queues.vault(site), vault_activities(vault, settings.quotas)),
+        Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair], threads=QUICK),
+        Queue(queues.vault(site), vault_activities(vault, settings.quotas), threads=QUICK),
         Queue(queues.kubernetes(site, "local"), guest_activities(identities)),
         Queue(queues.probes(site, "local"), guest_probes(identities), lasting=True),
         Queue(queues.probes(site, "simulated"), simulated_probes(simulated), lasting=True),
@@ -39,6 +39,7 @@ def all_queues(settings: Settings) -> list[Queue]:
         Queue(
             queues.provider(site, "simulated"),
             [*machine_activities(simulated), *simulated_guest_activities(simulated)],
+            threads=QUICK,
         ),
     ]
 

@@ -11,7 +11,8 @@ from workers.bridge.kit.queue import WorkQueue
 from workers.bridge.kit.reflector import Key, Reflector
 
 RESYNC_S = 600.0
-WORKERS = 8
+WORKERS = 64
+"""Resources that are worked on at the same time: most wait for a workflow's answer."""
 
 Reconcile = Callable[[Key, Json | None], Awaitable[float | None]]
 """Brings one resource, or None when it is gone, to what it says; returns when to look again, in seconds.
