@@ -42,6 +42,8 @@ _PACKAGES = {
     "calico-felix": "github.com/projectcalico/calico/felix/cmd/calico-felix",
     "coredns": "github.com/coredns/coredns",
     "ignition-validate": "github.com/coreos/ignition/v2/validate",
+    "helm": "helm.sh/helm/v4/cmd/helm",
+    "crane": "github.com/google/go-containerregistry/cmd/crane",
 }
 _BUILT_AS = {"etcd": "server", "ignition-validate": "validate"}
 """What Go names a command's file where that differs from the command."""
@@ -53,6 +55,8 @@ _VERSIONS = {
     "containerd": "github.com/containerd/containerd/v2/version.Version",
     "cni": "github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion",
     "flannel": "github.com/flannel-io/flannel/pkg/version.Version",
+    "helm": "helm.sh/helm/v4/internal/version.version",
+    "crane": "github.com/google/go-containerregistry/cmd/crane/cmd.Version",
 }
 """Variables that the linker writes the version to."""
 
@@ -70,6 +74,8 @@ _CPU_S = {
     "calico": 500,
     "coredns": 210,
     "ignition": 10,
+    "helm": 250,
+    "crane": 25,
 }
 """Seconds of processor time that a build takes with nothing in Go's build cache."""
 

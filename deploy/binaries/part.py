@@ -11,7 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.release import Release
 from deploy.binaries.errors import BinariesError
 
-Name = Literal["kubernetes", "etcd", "containerd", "runc", "cni", "flannel", "calico", "coredns", "ignition"]
+Name = Literal[
+    "kubernetes",
+    "etcd",
+    "containerd",
+    "runc",
+    "cni",
+    "flannel",
+    "calico",
+    "coredns",
+    "ignition",
+    "helm",
+    "crane",
+]
 
 OFFICIAL: Mapping[str, tuple[str, ...]] = {
     "kubernetes": ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
@@ -30,6 +42,9 @@ NODE_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "ignition": ("ignition-validate",),
 }
 """The commands of each part that only virtual machines need; Ignition's checks their configuration beforehand."""
+
+PACKING_COMMANDS: Mapping[str, tuple[str, ...]] = {"helm": ("helm",), "crane": ("crane",)}
+"""The commands of each part that only a container image and a chart are made with."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 

@@ -29,6 +29,8 @@ MODULES = {
     "coredns": "github.com/coredns/coredns",
     "calico": "github.com/projectcalico/calico v1.11.0-cni-plugin.0.20250813170300-a0db560f0520",
     "ignition": "github.com/coreos/ignition/v2",
+    "helm": "helm.sh/helm/v4",
+    "crane": "github.com/google/go-containerregistry",
 }
 WITHIN_S = 30.0
 
