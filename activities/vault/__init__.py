@@ -12,6 +12,7 @@ from activities.vault.hypervisors import Hypervisors
 from activities.vault.identity import Identities
 from activities.vault.inventory import Inventory
 from activities.vault.leftovers import VaultLeftovers
+from activities.vault.login import AppRoles, Login, ServiceAccount
 from activities.vault.placements import PlacementTable
 from activities.vault.registry import Registry
 from activities.vault.secrets import Secrets
@@ -20,9 +21,19 @@ from activities.vault.users import UserCertificates
 from planning.files import read_model
 from planning.quotas import Quotas
 
+__all__ = [
+    "AppRoles",
+    "ServiceAccount",
+    "Task",
+    "VaultSettings",
+    "inventory",
+    "vault_activities",
+    "worker_identities",
+]
+
 
 class Task(StrEnum):
-    """A login with a policy of its own (deploy/stack/policies) and an AppRole of the same name."""
+    """A login with a policy of its own (deploy/stack/policies), and a role of the same name."""
 
     MOUNT_ADMIN = "mount-admin"
     SIGNER = "signer"
@@ -32,14 +43,14 @@ class Task(StrEnum):
 
 @dataclass(frozen=True)
 class VaultSettings:
-    """Where Vault is (a URL), and the folder with one login file for each task, ``<task>.json``."""
+    """Where Vault is (a URL), and how tasks log in there."""
 
     address: str
-    approle_dir: Path
+    login: Login
 
     def client(self, task: Task) -> VaultClient:
         """Return a client of one task; it logs in with its first request."""
-        return VaultClient(self.address, self.approle_dir / f"{task}.json")
+        return VaultClient(self.address, self.login, task)
 
 
 def vault_activities(settings: VaultSettings, quotas: Path) -> list[Callable[..., Any]]:

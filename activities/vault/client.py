@@ -1,12 +1,10 @@
 """Vault or OpenBao as one task sees it: a thin, typed edge around hvac, which is untyped."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import hvac
@@ -15,9 +13,8 @@ from hvac import exceptions
 from requests.adapters import HTTPAdapter
 
 from activities.vault.errors import vault_errors
+from activities.vault.login import Login
 from activities.vault.paths import KV
-from api.errors import ErrorCode
-from contracts.errors import StepError
 
 T = TypeVar("T")
 
@@ -53,15 +50,15 @@ class Signed:
 
 
 class VaultClient:
-    """Requests of one task, logged in by AppRole. Safe for use by many threads.
+    """Requests of one task, logged in as that. Safe for use by many threads.
 
     Every method raises ``StepError`` with one of the codes of Vault, or Internal for a request that Vault
     finds wrong. Nothing is tried again here but a request whose token had expired or was revoked.
     """
 
-    def __init__(self, address: str, credentials: Path) -> None:
-        """Use the AppRole in the file ``credentials``: a JSON object with ``role_id`` and ``secret_id``."""
-        self._credentials = credentials
+    def __init__(self, address: str, login: Login, task: str) -> None:
+        """Log in as ``task`` with the first request. hvac reads CAs that aren't public from VAULT_CACERT."""
+        self._login, self._task = login, task
         self._hvac = hvac.Client(url=address, token=_NO_TOKEN, timeout=TIMEOUT_SECONDS)
         _prepare(self._hvac.session)
         self._lock = threading.Lock()
@@ -199,24 +196,10 @@ class VaultClient:
         """Return a token that is not ``denied`` and has a fifth of its life left, of a new login when due."""
         with self._lock:
             if self._hvac.token == denied or time.monotonic() >= self._login_due:
-                role = self._read_credentials()
-                try:
-                    auth = self._hvac.auth.approle.login(**role, use_token=False)["auth"]
-                except exceptions.InvalidRequest:
-                    raise exceptions.Forbidden(errors=["the login was refused"]) from None
+                auth = self._login.log_in(self._hvac, self._task)
                 self._login_due = time.monotonic() + 0.8 * (auth["lease_duration"] or float("inf"))
                 self._hvac.token = auth["client_token"]
             return str(self._hvac.token)
-
-    def _read_credentials(self) -> dict[str, str]:
-        try:
-            stored = json.loads(self._credentials.read_text())
-            return {"role_id": stored["role_id"], "secret_id": stored["secret_id"]}
-        except (OSError, ValueError, KeyError) as error:
-            raise StepError(
-                ErrorCode.VAULT_DENIED,
-                f"the login file {self._credentials} can't be used ({type(error).__name__}): run `just up`",
-            ) from None
 
 
 def _prepare(session: requests.Session) -> None:

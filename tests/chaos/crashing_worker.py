@@ -28,7 +28,7 @@ from workers.worker import telemetry
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import make_workers
 from workers.worker.settings import from_environment
-from workers.worker.wiring import all_queues
+from workers.worker.wiring import wanted_queues
 
 
 class Kill(BaseModel, frozen=True):
@@ -131,7 +131,7 @@ async def run(plan: Path) -> None:
     fuse = Fuse(plan)
     watch_answers(fuse)
     client = await connect()
-    workers = make_workers(client, all_queues(from_environment()), [ActivityBoundary(), Boundaries(fuse)])
+    workers = make_workers(client, wanted_queues(from_environment()), [ActivityBoundary(), Boundaries(fuse)])
     await asyncio.gather(*(worker.run() for worker in workers))
 
 

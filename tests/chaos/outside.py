@@ -10,7 +10,7 @@ import hvac
 from activities.local.provider import LocalProvider
 from activities.local.supervisor import Supervisor
 from activities.simulated.provider import SimulatedProvider
-from activities.vault import Task, VaultSettings
+from activities.vault import AppRoles, Task, VaultSettings
 from activities.vault.leftovers import VaultLeftovers
 from activities.vault.paths import authority_mount
 from contracts.machines import ClusterReference
@@ -42,7 +42,7 @@ def authorities(root: hvac.Client, cluster_id: str) -> dict[str, list[int]]:
 
 def in_vault(stack: Stack, cluster_id: str) -> Counter[str]:
     """Count what Vault holds of a cluster, by kind; every claim there is is looked at."""
-    settings = VaultSettings(stack.vault_address, stack.approle_file("signer").parent)
+    settings = VaultSettings(stack.vault_address, AppRoles(stack.approle_file("signer").parent))
     left = VaultLeftovers(settings.client(Task.MOUNT_ADMIN), settings.client(Task.REGISTRY))
     return Counter(item.kind for item in left.find(ClusterReference(cluster_id=cluster_id)).items)
 

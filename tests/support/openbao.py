@@ -12,7 +12,7 @@ from typing import Any
 
 import hvac
 
-from activities.vault import Task, VaultSettings
+from activities.vault import AppRoles, Task, VaultSettings
 from deploy.stack import openbao
 from deploy.stack.files import write_private
 from deploy.stack.model import Ports, Stack
@@ -31,7 +31,7 @@ class OpenBao:
         self._stack = Stack(state=folder, ports=ports, supervisor_socket=folder / "none")
         self._process: subprocess.Popen[bytes] | None = None
         self.address = self._stack.vault_address
-        self.settings = VaultSettings(self.address, self._stack.approle_file("signer").parent)
+        self.settings = VaultSettings(self.address, AppRoles(self._stack.approle_file("signer").parent))
         self.root = hvac.Client(url=self.address, token="", timeout=10)
         openbao.prepare(self._stack)
 

@@ -1,15 +1,18 @@
 """What the bridge tells of itself: alive, ready, and metrics (Prometheus: exposition formats)."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.conditions import ConditionType
+from workers import probes
 from workers.bridge.kit.controller import Controller
-from workers.bridge.kit.kube import Kube
+from workers.bridge.kit.kube import Json, Kube
+from workers.bridge.kit.reflector import Key
 
 
 class Vitals(Collector):
@@ -52,34 +55,45 @@ class Vitals(Collector):
             known.add_metric([kind], len(controller.reflector.objects))
             looks.add_metric([kind], controller.reconciles)
             failures.add_metric([kind], controller.failures)
-        return [requests, leading, waiting, known, looks, failures]
+        clusters = self.controllers.get("Cluster")
+        told = _clusters(clusters.reflector.objects) if clusters else []
+        return [requests, leading, waiting, known, looks, failures, *told]
+
+
+def _clusters(resources: Mapping[Key, Json]) -> list[Metric]:
+    """Return how each cluster is, as its resource tells."""
+    labels = ["cluster_namespace", "cluster_name"]
+    phase = GaugeMetricFamily(
+        "giantnetes_bridge_cluster_phase", "1 for a cluster's phase.", labels=[*labels, "phase"]
+    )
+    available = GaugeMetricFamily(
+        "giantnetes_bridge_cluster_available", "1 while a cluster's API answers.", labels=labels
+    )
+    for key, resource in resources.items():
+        status = resource.get("status") or {}
+        if status.get("phase"):
+            phase.add_metric([*key, status["phase"]], 1)
+        for condition in status.get("conditions") or ():
+            if condition["type"] == ConditionType.AVAILABLE:
+                available.add_metric(key, float(condition["status"] == "True"))
+    return [phase, available]
 
 
 @contextlib.asynccontextmanager
 async def serving(vitals: Vitals, address: str) -> AsyncIterator[None]:
     """Serve ``/healthz``, ``/readyz``, ``/leading`` and ``/metrics`` at ``host:port`` meanwhile."""
+    pages = {
+        "/healthz": probes.answer(lambda: vitals.alive),
+        "/readyz": probes.answer(lambda: vitals.ready),
+        "/leading": probes.answer(lambda: vitals.leading),
+        "/metrics": _metrics,
+    }
     REGISTRY.register(vitals)
-    application = web.Application()
-    application.router.add_get("/healthz", _answer(lambda: vitals.alive))
-    application.router.add_get("/readyz", _answer(lambda: vitals.ready))
-    application.router.add_get("/leading", _answer(lambda: vitals.leading))
-    application.router.add_get("/metrics", _metrics)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    host, _, port = address.rpartition(":")
     try:
-        await web.TCPSite(runner, host, int(port)).start()
-        yield
+        async with probes.serving(address, pages):
+            yield
     finally:
-        await runner.cleanup()
         REGISTRY.unregister(vitals)
-
-
-def _answer(holds: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handle(_: web.Request) -> web.Response:
-        return web.Response(text="ok") if holds() else web.Response(status=503, text="not ok")
-
-    return handle
 
 
 async def _metrics(_: web.Request) -> web.Response:

@@ -4,13 +4,13 @@ import sys
 
 from workers.worker.running import run
 from workers.worker.settings import from_environment
-from workers.worker.wiring import all_queues
+from workers.worker.wiring import wanted_queues
 
 
 def main() -> int:
     """Run a worker; returns the exit status."""
     settings = from_environment()
-    return run(lambda: all_queues(settings), settings.metrics_address)
+    return run(lambda: wanted_queues(settings), settings.metrics_address, settings.health_address)
 
 
 if __name__ == "__main__":

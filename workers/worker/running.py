@@ -6,7 +6,9 @@ import signal
 from collections.abc import Callable, Sequence
 
 import structlog
+from temporalio.worker import Worker
 
+from workers import probes
 from workers.client import connect
 from workers.worker import telemetry
 from workers.worker.interceptors import ActivityBoundary
@@ -16,30 +18,36 @@ from workers.worker.tracing import tracing_interceptors
 log = structlog.get_logger("worker")
 
 
-def run(queues: Callable[[], Sequence[Queue]], metrics_address: str | None) -> int:
+def run(
+    queues: Callable[[], Sequence[Queue]], metrics_address: str | None, health_address: str | None = None
+) -> int:
     """Poll ``queues`` until SIGTERM or SIGINT, then let running activities end; returns the exit status.
 
-    ``queues`` may raise RuntimeError, whose text says why there can be none.
+    ``queues`` may raise RuntimeError, whose text says why there can be none. At ``health_address`` it answers
+    ``/healthz`` while its event loop turns, and ``/readyz`` while it polls.
     """
     telemetry.set_up_logging()
     if telemetry.tracing_wanted():
         telemetry.set_up_tracing()
     try:
-        asyncio.run(_serve(queues(), metrics_address))
+        asyncio.run(_serve(queues(), metrics_address, health_address))
     except RuntimeError as error:
         log.error("worker can't start", reason=str(error))  # noqa: TRY400 - the reason is the whole story
         return 1
     return 0
 
 
-async def _serve(queues: Sequence[Queue], metrics_address: str | None) -> None:
+async def _serve(queues: Sequence[Queue], metrics_address: str | None, health_address: str | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tracing = tracing_interceptors() if telemetry.tracing_wanted() else []
     client = await connect(runtime=telemetry.runtime(metrics_address), interceptors=tracing)
+    workers = make_workers(client, queues, [ActivityBoundary()])
     async with contextlib.AsyncExitStack() as stack:
-        for worker in make_workers(client, queues, [ActivityBoundary()]):
+        if health_address:
+            await stack.enter_async_context(probes.serving(health_address, _pages(workers)))
+        for worker in workers:
             await stack.enter_async_context(worker)
         log.info(
             "worker started",
@@ -48,3 +56,10 @@ async def _serve(queues: Sequence[Queue], metrics_address: str | None) -> None:
         )
         await stop.wait()
         log.info("worker stopping")
+
+
+def _pages(workers: Sequence[Worker]) -> dict[str, probes.Handler]:
+    return {
+        "/healthz": probes.answer(lambda: True),
+        "/readyz": probes.answer(lambda: all(worker.is_running for worker in workers)),
+    }

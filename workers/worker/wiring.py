@@ -1,16 +1,24 @@
 """Which queue gets which activities. The one place that knows all implementations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
-from activities.kubernetes import guest_activities, guest_probes, host_activities
+from activities.kubernetes import Identities, guest_activities, guest_probes, host_activities
 from activities.local.provider import LocalProvider
 from activities.local.supervisor import Supervisor
 from activities.machines import machine_activities
 from activities.plans import Planner
 from activities.simulated.guest import simulated_guest_activities, simulated_probes
 from activities.simulated.provider import SimulatedProvider
-from activities.vault import VaultSettings, inventory, vault_activities, worker_identities
+from activities.vault import (
+    AppRoles,
+    ServiceAccount,
+    VaultSettings,
+    inventory,
+    vault_activities,
+    worker_identities,
+)
 from api.release import Release
 from contracts import queues
 from deploy import binaries
@@ -20,28 +28,82 @@ from workers.worker.serving import QUICK, Queue, workflow_queue
 from workers.worker.settings import Settings
 
 
-def all_queues(settings: Settings) -> list[Queue]:
-    """Return every queue of a site that is one machine: the local stack's."""
-    site = settings.site
-    vault = VaultSettings(settings.vault_address, settings.approle_dir)
-    simulated = SimulatedProvider(settings.state / "simulated" / "world.db")
-    identities = worker_identities(vault)
-    planner = Planner(inventory(vault).standing)
-    return [
-        workflow_queue(),
-        Queue(queues.planning(site), [planner.plan_operation, planner.plan_repair], threads=QUICK),
-        Queue(queues.vault(site), vault_activities(vault, settings.quotas), threads=QUICK),
-        Queue(queues.kubernetes(site, "local"), guest_activities(identities)),
-        Queue(queues.probes(site, "local"), guest_probes(identities), lasting=True),
-        Queue(queues.probes(site, "simulated"), simulated_probes(simulated), lasting=True),
-        Queue(queues.HOST, host_activities(settings.kubeconfig)),
-        Queue(queues.provider(site, "local"), machine_activities(_local_provider(settings.state))),
-        Queue(
-            queues.provider(site, "simulated"),
-            [*machine_activities(simulated), *simulated_guest_activities(simulated)],
-            threads=QUICK,
-        ),
-    ]
+class _Site:
+    """The queues of one site by kind, with what they share in a process. Each needs only what its work needs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._name = settings.site
+        self._vault = VaultSettings(settings.vault_address, _login(settings))
+
+    @cached_property
+    def _identities(self) -> Identities:
+        return worker_identities(self._vault)
+
+    def workflows(self) -> list[Queue]:
+        return [workflow_queue()]
+
+    def planning(self) -> list[Queue]:
+        planner = Planner(inventory(self._vault).standing)
+        activities = [planner.plan_operation, planner.plan_repair]
+        return [Queue(queues.planning(self._name), activities, threads=QUICK)]
+
+    def vault(self) -> list[Queue]:
+        activities = vault_activities(self._vault, self._settings.quotas)
+        return [Queue(queues.vault(self._name), activities, threads=QUICK)]
+
+    def kubernetes(self) -> list[Queue]:
+        return [Queue(queues.kubernetes(self._name, "local"), guest_activities(self._identities))]
+
+    def probes(self) -> list[Queue]:
+        return [Queue(queues.probes(self._name, "local"), guest_probes(self._identities), lasting=True)]
+
+    def host(self) -> list[Queue]:
+        return [Queue(queues.HOST, host_activities(self._settings.kubeconfig))]
+
+    def local(self) -> list[Queue]:
+        provider = _local_provider(self._settings.state)
+        return [Queue(queues.provider(self._name, "local"), machine_activities(provider))]
+
+    def simulated(self) -> list[Queue]:
+        provider = SimulatedProvider(self._settings.state / "simulated" / "world.db")
+        activities = [*machine_activities(provider), *simulated_guest_activities(provider)]
+        return [
+            Queue(queues.provider(self._name, "simulated"), activities, threads=QUICK),
+            Queue(queues.probes(self._name, "simulated"), simulated_probes(provider), lasting=True),
+        ]
+
+
+KINDS: Mapping[str, Callable[[_Site], list[Queue]]] = {
+    "workflows": _Site.workflows,
+    "planning": _Site.planning,
+    "vault": _Site.vault,
+    "kubernetes": _Site.kubernetes,
+    "probes": _Site.probes,
+    "host": _Site.host,
+    "local": _Site.local,
+    "simulated": _Site.simulated,
+}
+"""Kinds of queues by the names that ``GIANTNETES_QUEUES`` has for them."""
+
+
+def wanted_queues(settings: Settings) -> list[Queue]:
+    """Return the queues that a worker is set to poll: all of a site that is one machine unless it names some.
+
+    Raises RuntimeError for a name that there isn't, and where something is missing that a queue needs.
+    """
+    if unknown := sorted(set(settings.queues) - KINDS.keys()):
+        raise RuntimeError(f"GIANTNETES_QUEUES has no {', '.join(unknown)}: there are {', '.join(KINDS)}")
+    site = _Site(settings)
+    return [queue for kind in KINDS if kind in (settings.queues or KINDS) for queue in KINDS[kind](site)]
+
+
+def _login(settings: Settings) -> AppRoles | ServiceAccount:
+    if settings.vault_auth == "approle":
+        return AppRoles(settings.approle_dir)
+    if settings.vault_auth == "kubernetes":
+        return ServiceAccount(settings.vault_token_file, settings.vault_mount)
+    raise RuntimeError(f"GIANTNETES_VAULT_AUTH is {settings.vault_auth}: it can be approle or kubernetes")
 
 
 def _local_provider(state: Path) -> LocalProvider:

@@ -10,7 +10,7 @@ import pytest
 import requests
 from hvac import exceptions
 
-from activities.vault import Task, VaultSettings
+from activities.vault import AppRoles, Task, VaultSettings
 from activities.vault.client import VaultClient
 from activities.vault.errors import translate
 from api.errors import ErrorCode
@@ -110,7 +110,7 @@ def all_fail_with(vault: Vault, code: ErrorCode, why: str) -> None:
 
 
 def test_every_activity_is_asked() -> None:
-    assert set(REQUESTS) == Vault(VaultSettings("http://127.0.0.1:1", Path("/nowhere"))).names()
+    assert set(REQUESTS) == Vault(VaultSettings("http://127.0.0.1:1", AppRoles(Path("/nowhere")))).names()
 
 
 def test_a_sealed_a_dead_and_a_restarted_vault(own_bao: OpenBao) -> None:
@@ -133,7 +133,7 @@ def test_a_vault_that_does_not_answer_is_given_up(bao: OpenBao, monkeypatch: pyt
     monkeypatch.setattr("activities.vault.client.TIMEOUT_SECONDS", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", free_port())) as silent:
         host, port = silent.getsockname()
-        client = VaultClient(f"http://{host}:{port}", bao.settings.approle_dir / "signer.json")
+        client = VaultClient(f"http://{host}:{port}", bao.settings.login, "signer")
         with pytest.raises(StepError, match="no answer in time") as raised:
             client.mounts()
     assert raised.value.code is ErrorCode.VAULT_UNAVAILABLE
@@ -155,7 +155,7 @@ def test_a_wrong_or_missing_login_file_is_named(bao: OpenBao, tmp_path: Path) ->
     for name, content in contents.items():
         (tmp_path / f"{name}.json").write_text(content)
     for name in (*contents, "missing"):
-        client = VaultClient(bao.address, tmp_path / f"{name}.json")
+        client = VaultClient(bao.address, AppRoles(tmp_path), name)
         with pytest.raises(StepError, match="permission denied" if name == "wrong" else f"{name}.json") as raised:
             client.mounts()
         assert raised.value.code is ErrorCode.VAULT_DENIED
@@ -163,7 +163,8 @@ def test_a_wrong_or_missing_login_file_is_named(bao: OpenBao, tmp_path: Path) ->
 
 
 def test_a_revoked_token_is_replaced(bao: OpenBao) -> None:
-    client = VaultClient(bao.address, bao.add_login("revocable", "mount-admin"))
+    bao.add_login("revocable", "mount-admin")
+    client = VaultClient(bao.address, bao.settings.login, "revocable")
     assert client.mounts()
     tokens = bao.root.auth.token
     for accessor in tokens.list_accessors()["data"]["keys"]:
@@ -179,7 +180,7 @@ def test_a_token_near_its_end_is_replaced(bao: OpenBao, monkeypatch: pytest.Monk
     now = 1000.0
     monkeypatch.setattr("activities.vault.client.time.monotonic", lambda: now)
     login = bao.add_login("moving", "mount-admin", token_ttl="100s")
-    client = VaultClient(bao.address, login)
+    client = VaultClient(bao.address, bao.settings.login, "moving")
     assert client.mounts()
     shutil.move(login, login.with_suffix(".gone"))
     now += 79

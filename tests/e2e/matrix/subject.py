@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from activities.vault import Task, VaultSettings, worker_identities
+from activities.vault import AppRoles, Task, VaultSettings, worker_identities
 from activities.vault.authorities import Authorities
 from activities.vault.roles import SHORT_TTL_SECONDS
 from activities.vault.signing import read_authority
@@ -53,7 +53,7 @@ class Subject:
     @cached_property
     def vault(self) -> VaultSettings:
         """The stack's OpenBao with its logins."""
-        return VaultSettings(self.stack.vault_address, self.stack.approle_file("signer").parent)
+        return VaultSettings(self.stack.vault_address, AppRoles(self.stack.approle_file("signer").parent))
 
     @cached_property
     def signer(self) -> Signer:
