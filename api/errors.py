@@ -125,7 +125,7 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
         Fault.OPERATOR, "look at the host cluster's API server; reports go on by themselves", retryable=True
     ),
     ErrorCode.HOST_API_DENIED: ErrorInfo(
-        Fault.CREDENTIALS, "compare the worker's rights in the host cluster with deploy/host", retryable=True
+        Fault.CREDENTIALS, "compare our rights in the host cluster with deploy/chart/files", retryable=True
     ),
     ErrorCode.API_NOT_READY: ErrorInfo(
         Fault.OURS, "read the API server's log: g8s logs NAME MACHINE kube-apiserver", retryable=True

@@ -13,9 +13,15 @@ from deploy.stack.errors import StackError
 from deploy.stack.model import Stack
 from deploy.stack.waiting import until
 
-MANIFESTS = Path(__file__).parents[1] / "host"
-FILES = ("namespace", "processes", "people", "policies", "local")
-"""In the order in which they need each other."""
+DEPLOY = Path(__file__).parents[1]
+FILES = (
+    "host/namespace.yaml",
+    "chart/files/processes.yaml",
+    "chart/files/people.yaml",
+    "chart/files/policies.yaml",
+    "host/local.yaml",
+)
+"""In the order in which they need each other; those of the chart are what it installs as well."""
 
 
 TAKEN_S = 30
@@ -23,14 +29,14 @@ AGAIN = "Run `just up` again; see the log of host-apiserver."
 
 
 def settle(stack: Stack) -> None:
-    """Apply the manifests of ``deploy/host`` (Kubernetes: server-side apply). StackError when one is refused."""
+    """Apply the manifests ``FILES`` (Kubernetes: server-side apply). StackError when one is refused."""
     try:
         with connect(stack.host_kubeconfig) as client:
             for name in FILES:
-                for manifest in yaml.safe_load_all((MANIFESTS / f"{name}.yaml").read_text()):
+                for manifest in yaml.safe_load_all((DEPLOY / name).read_text()):
                     client.apply(path_of(manifest), manifest)
     except StepError as error:
-        message = f"The host cluster refused deploy/host/{name}.yaml: {error.message}."
+        message = f"The host cluster refused deploy/{name}: {error.message}."
         raise StackError(message, AGAIN) from error
 
 

@@ -1,0 +1,90 @@
+"""Alerts and dashboard ask for metrics that there are, in words that Prometheus understands."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import promql_parser
+import pytest
+import requests
+import yaml
+
+from deploy.stack import Stack
+from tests.deploy.chart.rendering import CHART, EVERYTHING, NEEDED, Json, of_kind, rendered
+from tests.e2e.people import EXAMPLES, kubectl, temporal
+from tests.support.stack import running_stack
+
+RULES: list[Json] = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"][0]["rules"]
+DASHBOARD: Json = json.loads((CHART / "files" / "dashboard.json").read_text())
+EXPRESSIONS = [
+    *(rule["expr"] for rule in RULES),
+    *(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]),
+]
+METRIC = re.compile(r"\b(?:giantnetes|temporal)_\w+")
+DEPLOYMENT = Path(__file__).parents[3] / "docs" / "deployment.md"
+SECONDS = 60
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_prometheus_understands_each_expression(expression: str) -> None:
+    assert promql_parser.parse(expression)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
+def test_each_alert_says_how_bad_it_is_and_what_it_is_about(rule: Json) -> None:
+    assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert f"`{rule['alert']}`" in DEPLOYMENT.read_text()
+    named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    assert all(label in rule["expr"] for label in named)
+
+
+def test_they_are_installed_when_they_are_wanted() -> None:
+    objects = rendered(EVERYTHING)
+    (rules,) = of_kind(objects, "PrometheusRule").values()
+    assert rules["spec"]["groups"][0]["rules"] == RULES
+    assert json.loads(of_kind(objects, "ConfigMap")["dashboard"]["data"]["giantnetes.json"]) == DASHBOARD
+    (monitor,) = of_kind(objects, "PodMonitor").values()
+    chosen = monitor["spec"]["selector"]["matchLabels"].items()
+    for deployment in of_kind(objects, "Deployment").values():
+        pod = deployment["spec"]["template"]
+        assert chosen <= pod["metadata"]["labels"].items()
+        assert "metrics" in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+    assert all(each["metadata"]["labels"]["release"] == "prometheus" for each in (rules, monitor))
+    usually = rendered(NEEDED)
+    assert not {each["kind"] for each in usually} & {"PrometheusRule", "PodMonitor"}
+    assert "dashboard" not in of_kind(usually, "ConfigMap")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack in which something went wrong: a cluster beyond its quota, and a workflow that there isn't."""
+    with running_stack() as running:
+        cluster = json.loads((EXAMPLES / "demo.json").read_text())
+        cluster["spec"]["nodePools"] = [{"name": "huge", "replicas": 100, "machine": {"cpus": 64}}]
+        file = running.state / "huge.json"
+        file.write_text(json.dumps(cluster))
+        kubectl(running.host_kubeconfig, "apply", "--filename", str(file))
+        wanted = ("--type", "NoSuch", "--task-queue", "clusters", "--workflow-id", "no-such")
+        temporal(running, "workflow", "start", *wanted)
+        yield running
+
+
+@pytest.mark.timeout(300)
+def test_each_metric_is_exported(stack: Stack) -> None:
+    wanted = {name for expression in EXPRESSIONS for name in METRIC.findall(expression)}
+    deadline = time.monotonic() + SECONDS
+    while missing := wanted - exported(stack):
+        assert time.monotonic() < deadline, missing
+        time.sleep(0.5)
+
+
+def exported(stack: Stack) -> set[str]:
+    """Return the names of all series of worker and bridge."""
+    pages = [
+        requests.get(f"http://{at}/metrics", timeout=5).text
+        for at in (stack.metrics_address, stack.bridge_address)
+    ]
+    return set(re.findall(r"^(\w+)", "\n".join(pages), re.MULTILINE))
