@@ -1,4 +1,4 @@
-"""The lock file of the node image: each package with its version and the SHA-256 of its file."""
+"""Lock files of images: each package of Debian with its version and the SHA-256 of its file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Wanted:
     packages: tuple[str, ...]
 
 
-def wanted() -> Wanted:
-    """Return what ``image.yaml`` says."""
-    document = yaml.safe_load((HERE / "image.yaml").read_text())
+def wanted(folder: Path = HERE) -> Wanted:
+    """Return what ``image.yaml`` of an image's folder says."""
+    document = yaml.safe_load((folder / "image.yaml").read_text())
     return Wanted(document["suite"], document["epoch"], tuple(document["packages"]))
 
 
@@ -48,10 +48,10 @@ def read_lock(text: str) -> list[Package]:
     return sorted(Package(*fields) for fields in lines)
 
 
-def write_lock(packages: Iterable[Package]) -> str:
-    """Return the text of a lock file."""
+def write_lock(packages: Iterable[Package], recipe: str = "node-image") -> str:
+    """Return the text of a lock file that ``just RECIPE --update-lock`` writes."""
     lines = (f"{each.name} {each.version} {each.architecture} {each.sha256}\n" for each in sorted(packages))
-    return "# name version architecture sha256; written by `just node-image --update-lock`\n" + "".join(lines)
+    return f"# name version architecture sha256; written by `just {recipe} --update-lock`\n" + "".join(lines)
 
 
 def read_index(text: str) -> list[Package]:
