@@ -97,6 +97,23 @@ hypervisor-service:
 test *arguments: binaries
     @uv run --frozen pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder "$@"
 
+# Make the container image of workers and bridge into dist/, as root; `just image --push HOST/giantnetes:0.1.0` copies it
+[group('deploy')]
+[no-exit-message]
+image *options:
+    @{{ python }} -m deploy.image "$@"
+
+# Pack the chart into dist/
+[group('deploy')]
+chart:
+    @{{ python }} -m deploy.helm package deploy/chart --destination dist
+
+# Run helm, as `just helm template giantnetes deploy/chart --values my.yaml`; it is built from pinned modules
+[group('deploy')]
+[no-exit-message]
+helm *arguments:
+    @{{ python }} -m deploy.helm "$@"
+
 # Run the tests on real virtual machines, in a network of their own, or those that pytest is told; needs root
 [group('develop')]
 [no-exit-message]
