@@ -1,5 +1,6 @@
 """Vault or OpenBao as one task sees it: a thin, typed edge around hvac, which is untyped."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from activities.kubernetes import Identities, guest_activities, guest_probes, host_activities
 from activities.local.provider import LocalProvider
@@ -45,7 +46,7 @@ class _Site:
 
     def planning(self) -> list[Queue]:
         planner = Planner(inventory(self._vault).standing)
-        activities = [planner.plan_operation, planner.plan_repair]
+        activities: list[Callable[..., Any]] = [planner.plan_operation, planner.plan_repair]
         return [Queue(queues.planning(self._name), activities, threads=QUICK)]
 
     def vault(self) -> list[Queue]:

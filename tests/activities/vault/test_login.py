@@ -15,14 +15,14 @@ from tests.support.openbao import OpenBao
 from tests.support.stack import running_stack
 
 MOUNT = "kubernetes-of-the-host"
-OURS, THEIRS = "giantnetes-worker-vault", "default"
+OURS, THEIRS = "giantnetes-worker-vault", "theirs"
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Stack]:
     """An API server that reviews tokens."""
     with running_stack(("host-etcd", "host-apiserver")) as stack:
-        for name in (OURS, "reviewer"):
+        for name in (OURS, THEIRS, "reviewer"):
             kubectl(stack.host_kubeconfig, "create", "serviceaccount", name, "--namespace", "giantnetes-system")
         kubectl(
             stack.host_kubeconfig,

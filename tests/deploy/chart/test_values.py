@@ -104,7 +104,7 @@ def test_only_who_needs_it_has_a_login() -> None:
 
 
 def is_login(volume: Json) -> bool:
-    return volume["name"] == "vault-login"
+    return bool(volume["name"] == "vault-login")
 
 
 def test_vault_s_token_is_for_vault_alone() -> None:

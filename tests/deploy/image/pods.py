@@ -84,7 +84,11 @@ class Kubelet:
             for name, pod in pods.items():
                 for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                     self._await(name, pod, probe)
-            yield
+            try:
+                yield
+            finally:
+                for process in self.processes.values():
+                    process.terminate()
 
     def log(self, name: str) -> str:
         """Return what a pod has said."""

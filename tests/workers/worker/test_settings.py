@@ -93,7 +93,7 @@ def test_a_worker_tells_probes_that_it_polls(temporal: WorkflowEnvironment) -> N
         process.terminate()
         _, told = process.communicate(timeout=STARTED_S)
     assert process.returncode == 0
-    assert [json.loads(line)["event"] for line in told.splitlines()][-2:] == ["worker started", "worker stopping"]
+    assert {"worker started", "worker stopping"} <= {json.loads(line)["event"] for line in told.splitlines()}
 
 
 def answers(url: str) -> bool:
