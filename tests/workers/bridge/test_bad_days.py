@@ -25,7 +25,7 @@ from tests.e2e.people import G8S, attempt, kubectl_path, run, temporal
 from tests.support.resourced import Json, Resourced, condition
 from tests.support.stack import running_stack, say
 from tests.workers.bridge.conftest import kube_client
-from workers.bridge.kit.kube import RATE, Kube
+from workers.bridge.kit.kube import Kube
 from workers.bridge.resources import path_of
 
 pytestmark = pytest.mark.timeout(400)
@@ -136,7 +136,7 @@ def test_a_host_cluster_that_is_away_is_not_pestered(
         time.sleep(30)
         asked = metric(stack, "giantnetes_bridge_api_requests_total") - first
     say(f"{asked:.0f} requests of the bridge in 30 s without an API server")
-    assert asked < 30 * RATE / 10
+    assert asked < 60
     clusters.until_available("before")
     clusters.apply("after")
     clusters.until_available("after")
