@@ -74,8 +74,8 @@ _CPU_S = {
     "calico": 500,
     "coredns": 210,
     "ignition": 10,
-    "helm": 250,
-    "crane": 25,
+    "helm": 310,
+    "crane": 30,
 }
 """Seconds of processor time that a build takes with nothing in Go's build cache."""
 
