@@ -157,8 +157,18 @@ def test_the_port_of_vault_is_its_address_s(address: str, port: int) -> None:
     assert policy["spec"]["egress"][0]["ports"] == [{"port": port}]
 
 
+def notes(values: Json) -> str:
+    """Return what is told to whoever installs the chart."""
+    done = helm("install", "giantnetes", str(CHART), "--dry-run=client", values=values)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.partition("NOTES:")[2]
+
+
 def test_whoever_installs_it_is_told_whom_temporal_is_for() -> None:
-    notes = (CHART / "templates" / "NOTES.txt").read_text()
-    assert "Tenants speak to Kubernetes only" in notes
-    assert "mTLS" in notes
-    assert "authorizer" in notes
+    told = " ".join(notes(NEEDED).split())
+    assert "Tenants speak to Kubernetes only" in told
+    assert "ask for client certificates (mTLS) and decide with an authorizer" in told
+    assert "WARNING: these pods show Temporal neither a certificate nor a token" in told
+    assert "WARNING: http" not in told
+    assert "WARNING: http://vault is not encrypted" in notes(changed("vault.address", "http://vault"))
+    assert "WARNING" not in notes(EVERYTHING)
