@@ -31,7 +31,7 @@ def test_a_cluster_is_made_shown_and_deleted(clusters: Resourced) -> None:
         "Available": "True",
         "ControlPlaneReady": "True",
         "NodesReady": "True",
-        "CertificatesValid": "Unknown",
+        "CertificatesValid": "True",
         "UpToDate": "True",
         "Progressing": "False",
         "Degraded": "False",

@@ -18,7 +18,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 PAGE: Final = 500
 TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
 GONE: Final = 410
-RATE: Final = 50
+RATE: Final = 20
 """Requests a second of one process, on average over five seconds: what client-go's QPS is by default."""
 
 FAILURES: Final = (ApiException, aiohttp.ClientError, OSError, asyncio.TimeoutError)
