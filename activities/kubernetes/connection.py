@@ -14,7 +14,7 @@ from api.errors import ErrorCode
 from contracts.errors import StepError
 
 CONNECTIONS = 32
-"""As many as there are reports at a time (``workers.worker.serving.THREADS``)."""
+"""As many as there are reports at a time (``workers.worker.serving.WAITING``)."""
 
 KEPT_SECONDS = 300.0
 """How long a connection is used: its files may be renewed (Kubernetes: bound service account tokens)."""
