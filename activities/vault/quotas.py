@@ -62,6 +62,8 @@ class Reservations:
     def reserve(self, cluster: ClusterContext, *, registered: bool) -> None:
         """Take room for a cluster; one that is ``registered`` was let in before, and has it whatever is left.
 
+        One that isn't is checked each time, and its time is that of the last one, which may still register it.
+
         Raises ``StepError`` with QuotaExceeded.
         """
         owner, taken = cluster.spec.owner, usage(cluster.namespace, cluster.spec)
@@ -74,11 +76,11 @@ class Reservations:
         )
 
         def add(held: dict[str, Reservation]) -> dict[str, Reservation]:
-            if cluster.cluster_id in held:
-                return held
-            if not registered:
-                held = self._with_room(owner, taken, held)
-            return {**held, cluster.cluster_id: reservation}
+            if registered:
+                return {cluster.cluster_id: reservation, **held}
+            # What an earlier attempt took counts for nothing: it may be stale by now, or of another spec.
+            others = {cluster_id: one for cluster_id, one in held.items() if cluster_id != cluster.cluster_id}
+            return {**self._with_room(owner, taken, others), cluster.cluster_id: reservation}
 
         self._change(owner, add)
 

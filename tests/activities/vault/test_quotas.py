@@ -1,9 +1,10 @@
 """Room under a quota: taken without a race, given back, and found again after a worker's death."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,55 @@ def test_room_that_an_attempt_is_about_to_use_is_not_taken_from_it() -> None:
         assert not claim(registry, new_cluster())
 
     assert claim(Registry(Interrupted(records, 5, other_attempt), lambda: now, bounded(1)), new_cluster())
+
+
+def test_room_that_was_taken_and_not_used_is_asked_for_again() -> None:
+    """The registry could not be written for long, and another cluster took the room: it is not there twice."""
+    records, now = MemoryRecords(), START
+    registry, late = Registry(records, lambda: now, bounded(1)), new_cluster()
+    with pytest.raises(LostError):
+        Registry(Interrupted(records, 5, die), lambda: now, bounded(1)).claim(ClaimRequest(cluster=late))
+    assert list(records.held["quotas/acme"].data["clusters"]) == [late.cluster_id]
+    now += FRESH + timedelta(seconds=1)
+
+    class OthersFirst(MemoryRecords):
+        """Lets another cluster be claimed when this one is about to be registered."""
+
+        def write(self, path: str, data: Mapping[str, Any], version: int) -> bool:
+            if path.startswith("clusters/"):
+                let_in.append(claim(registry, new_cluster()))
+            return records.write(path, data, version)
+
+    let_in: list[bool] = []
+    between = OthersFirst()
+    between.held = records.held
+    # Its next attempt takes the room anew: nobody may drop it while that one is on its way to the registry.
+    assert claim(Registry(between, lambda: now, bounded(1)), late)
+    assert let_in == [False]
+
+
+def test_room_that_another_one_took_meanwhile_is_gone() -> None:
+    records, now = MemoryRecords(), START
+    registry, late = Registry(records, lambda: now, bounded(1)), new_cluster()
+    with pytest.raises(LostError):
+        Registry(Interrupted(records, 5, die), lambda: now, bounded(1)).claim(ClaimRequest(cluster=late))
+    now += FRESH + timedelta(seconds=1)
+    assert claim(registry, new_cluster())
+    assert not claim(registry, late)
+
+
+def test_room_for_a_smaller_cluster_is_not_room_for_a_larger_one() -> None:
+    """A cluster whose claim was cut short may be applied with another spec before it is claimed again."""
+    records, small = MemoryRecords(), new_cluster()
+    quotas = Quotas(default=Quota(machines=10))
+    with pytest.raises(LostError):
+        Registry(Interrupted(records, 5, die), quotas=lambda: quotas).claim(ClaimRequest(cluster=small))
+    registry = Registry(records, quotas=lambda: quotas)
+    pools = [{"name": "workers", "replicas": 100}]
+    large = new_cluster(small.name, small.cluster_id, nodePools=pools)
+    assert not claim(registry, large)
+    assert claim(registry, new_cluster(small.name, small.cluster_id, nodePools=[{"name": "w", "replicas": 9}]))
+    assert not claim(registry, new_cluster())
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["request lost", "answer lost"])
