@@ -57,7 +57,7 @@ class Reservations:
         self._records = records
         self._quotas = quotas
         self._now = now
-        self._lock = Lock()
+        self._locks: dict[str, Lock] = {}
 
     def reserve(self, cluster: ClusterContext, *, registered: bool) -> None:
         """Take room for a cluster; one that is ``registered`` was let in before, and has it whatever is left.
@@ -90,7 +90,8 @@ class Reservations:
 
     def _change(self, owner: str, change: Callable[[dict[str, Reservation]], dict[str, Reservation]]) -> None:
         path = quota_path(owner)
-        with self._lock:  # all of one worker would only be in each other's way
+        # Threads of one worker would only be in each other's way; other owners' records are others' business.
+        with self._locks.setdefault(owner, Lock()):
             for _ in range(RACES):
                 record = self._records.read(path)
                 held = QuotaRecord.model_validate(record.data).clusters if record else self._registered(owner)

@@ -183,6 +183,18 @@ def test_room_for_a_smaller_cluster_is_not_room_for_a_larger_one() -> None:
     assert not claim(registry, new_cluster())
 
 
+def test_owners_don_t_wait_for_each_other() -> None:
+    """Vault may keep one owner's record waiting; another owner's cluster is claimed meanwhile."""
+    records = MemoryRecords()
+
+    def other_owner() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(claim, registry, new_cluster(owner="umbrella")).result(5)
+
+    registry = Registry(Interrupted(records, 2, other_owner))
+    assert claim(registry, new_cluster())
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["request lost", "answer lost"])
 @pytest.mark.parametrize("at", range(1, 8))
 def test_a_release_cut_short_anywhere_gives_the_room_back_when_it_is_done(at: int, late: bool) -> None:
