@@ -52,7 +52,6 @@ class Operation:
         self._attempts = _attempts(start.carried)
         self._steps = {step.name: StepStatus(name=step.name, title=step.title) for step in start.plan.steps}
         self._asked_at = workflow.now()
-        self._telling: asyncio.Task[None] | None = None
         self.status = OperationStatus(
             id=workflow.info().workflow_id,
             type=start.plan.operation,
@@ -257,7 +256,8 @@ class Operation:
             if self._over or not workflow.patched("progress-is-not-waited-for"):
                 await self._tell(handle)
             else:
-                self._telling = asyncio.create_task(self._tell(handle))
+                # Nobody else has to keep it: the workflow's loop keeps all tasks until they are done.
+                asyncio.create_task(self._tell(handle))  # noqa: RUF006
             await self._rest()
 
     async def _tell(self, parent: "workflow.ExternalWorkflowHandle[Any]") -> None:
