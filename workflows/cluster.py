@@ -38,6 +38,7 @@ from workflows.children import Child, operation_id
 from workflows.deciding import Deciding, GivenUpError
 from workflows.entity import new_entity, refusal
 from workflows.failures import error_status, is_cancelled
+from workflows.progress import is_news
 from workflows.reporting import Reporting
 from workflows.updates import Updates
 
@@ -327,8 +328,11 @@ class ClusterWorkflow(Updates):
     def progress(self, operation: OperationStatus) -> None:
         """Take a child's report. Not for people."""
         known = self._entity.operation
-        if known and (operation.started_at, operation.revision) < (known.started_at, known.revision):
-            return  # signals that don't wait for each other come in any order
+        if workflow.patched("reports-of-one-clock"):
+            if not is_news(operation, known, self._entity.recent):
+                return
+        elif known and (operation.started_at, operation.revision) < (known.started_at, known.revision):
+            return
         self._entity.operation = operation
         self._show()
 
