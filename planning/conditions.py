@@ -6,7 +6,7 @@ from itertools import chain
 
 from api.conditions import ConditionType, Reason
 from api.resource import Condition
-from api.status import Phase
+from api.status import ClusterStatus, OperationStatus, Phase
 from contracts.machines import node_names, slot_names
 from contracts.reporting import StatusReport
 
@@ -129,9 +129,19 @@ def _up_to_date(report: StatusReport) -> Verdict:
     return kind, True, Reason.LATEST, f"it is what release {report.spec.release} and its spec say"
 
 
+def under_way(status: ClusterStatus) -> OperationStatus | None:
+    """Return the operation that is under way, None between two.
+
+    One whose steps are all done is under way until its workflow has ended, and it is among those that have.
+    """
+    operation = status.operation
+    ended = {(record.id, record.started_at) for record in status.recent_operations}
+    return operation if operation and (operation.id, operation.started_at) not in ended else None
+
+
 def _progressing(report: StatusReport) -> Verdict:
-    kind, operation = ConditionType.PROGRESSING, report.status.operation
-    if operation and operation.outcome is None:
+    kind, operation = ConditionType.PROGRESSING, under_way(report.status)
+    if operation:
         return kind, True, operation.type, f"since {operation.started_at:%Y-%m-%dT%H:%M:%SZ}"
     return kind, False, Reason.IDLE, "no operation is under way"
 

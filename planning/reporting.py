@@ -16,7 +16,7 @@ from api.status import ClusterStatus, ErrorStatus, StepState, StepStatus
 from contracts.machines import node_names, slot_names
 from contracts.reporting import StatusReport
 from contracts.workflows import workflow_id
-from planning.conditions import certificates_expire_at, conditions
+from planning.conditions import certificates_expire_at, conditions, under_way
 
 LENGTH = 1000
 """Of a text in the resource, whose schema takes a few more."""
@@ -63,13 +63,8 @@ def _counts(wanted: Sequence[str], ready: Sequence[str]) -> dict[str, Any]:
 
 
 def _current(status: ClusterStatus, *, deleting: bool) -> CurrentOperation | None:
-    """Return the operation that is under way, None between two.
-
-    One whose steps are all done is under way until its workflow has ended, and it is among those that have.
-    """
-    operation = status.operation
-    ended = {(record.id, record.started_at) for record in status.recent_operations}
-    if operation is None or (operation.id, operation.started_at) in ended:
+    operation = under_way(status)
+    if operation is None:
         return None
     done = sum(step.state is StepState.DONE for step in operation.steps)
     running = [step for step in operation.steps if step.state is StepState.RUNNING]

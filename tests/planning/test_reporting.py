@@ -73,6 +73,9 @@ FAILED: dict[str, Any] = {
     **NEW,
     "phase": Phase.FAILED,
     "operation": create(outcome="Failed", last_error=ERROR, finished_at=NOW),
+    "recent_operations": [
+        OperationRecord(id="c/create", type="CreateCluster", started_at=NOW, finished_at=NOW, outcome="Failed")
+    ],
 }
 
 
@@ -214,6 +217,16 @@ def test_an_operation_that_ended_is_among_the_recent_ones_alone() -> None:
     found = told(report(operation=ended, recent_operations=[record]))
     assert found.operation is None
     assert (found.recent_operations[0].duration_seconds, found.recent_operations[0].requested_by) == (13, "alice")
+
+
+@pytest.mark.parametrize("outcome", [None, "Succeeded"])
+@pytest.mark.parametrize("ended", [False, True])
+def test_an_operation_is_shown_as_long_as_the_cluster_progresses(outcome: str | None, *, ended: bool) -> None:
+    record = OperationRecord(
+        id="c/create", type="CreateCluster", started_at=NOW, finished_at=NOW, outcome="Succeeded"
+    )
+    found = told(report(operation=create(outcome=outcome), recent_operations=[record] if ended else []))
+    assert (found.operation is not None, reason(found, "Progressing") != "Idle") == (not ended, not ended)
 
 
 def test_machines_are_counted() -> None:
