@@ -1,6 +1,7 @@
 {{/*
 The Deployment of one process, with its service account and disruption budget.
-.root, .name, .settings (replicas, resources), .arguments of Python, .probes (a port's name), .ports, .env
+.root, .name, .settings (replicas, resources), .arguments of Python, .probes (a port's name), .ports, .env,
+.strategy of its upgrades where it isn't the usual one
 */}}
 {{- define "giantnetes.process" -}}
 {{- $values := .root.Values -}}
@@ -28,6 +29,9 @@ metadata:
   {{- include "giantnetes.metadata" . | nindent 2 }}
 spec:
   replicas: {{ .settings.replicas }}
+  {{- with .strategy }}
+  strategy: {type: {{ . }}}
+  {{- end }}
   selector:
     matchLabels:
       {{- include "giantnetes.selector" .root | nindent 6 }}

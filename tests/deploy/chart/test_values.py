@@ -88,6 +88,13 @@ def test_there_is_a_worker_for_each_queue_of_a_site() -> None:
     assert all(polled[name] == name.removeprefix("worker-") for name in pods.keys() - {"bridge"})
 
 
+def test_two_versions_of_workflows_never_run_side_by_side() -> None:
+    deployments = of_kind(rendered(), "Deployment")
+    strategies = {name: each["spec"].get("strategy") for name, each in deployments.items()}
+    assert strategies.pop("worker-workflows") == {"type": "Recreate"}
+    assert set(strategies.values()) == {None}
+
+
 def test_a_queue_may_be_left_to_workers_elsewhere() -> None:
     assert "worker-probes" not in pod_specs(rendered(changed("workers.probes", None)))
 
