@@ -39,6 +39,8 @@ class Task(StrEnum):
     SIGNER = "signer"
     SEALER = "sealer"
     REGISTRY = "registry"
+    PLANNER = "planner"
+    PROBER = "prober"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def vault_activities(settings: VaultSettings, quotas: Path) -> list[Callable[...
 
     ``quotas`` (YAML, ``planning.quotas.Quotas``) is read anew for each cluster.
     """
-    admin, signer, sealer, registry = (settings.client(task) for task in Task)
+    tasks = (Task.MOUNT_ADMIN, Task.SIGNER, Task.SEALER, Task.REGISTRY)
+    admin, signer, sealer, registry = (settings.client(task) for task in tasks)
     authorities = Authorities(admin)
     claims = Registry(registry, quotas=lambda: read_model(quotas, Quotas))
     secrets = Secrets(sealer, admin, claims)
@@ -91,9 +94,9 @@ def vault_activities(settings: VaultSettings, quotas: Path) -> list[Callable[...
 
 def inventory(settings: VaultSettings) -> Inventory:
     """Return what looks up registered clusters."""
-    return Inventory(settings.client(Task.REGISTRY))
+    return Inventory(settings.client(Task.PLANNER))
 
 
 def worker_identities(settings: VaultSettings) -> Identities:
     """Return the source of our own client certificates; one for a process, as it keeps them in memory."""
-    return Identities(settings.client(Task.SIGNER))
+    return Identities(settings.client(Task.PROBER))

@@ -37,9 +37,9 @@ class _Cached:
 class Identities:
     """Makes client certificates of workers, and keeps each in memory for half its life. Thread-safe."""
 
-    def __init__(self, signer: VaultClient, now: Clock = utc_now) -> None:
-        """Use the login of the task ``signer``. ``now`` is the clock that says what is half-way spent."""
-        self._signer = signer
+    def __init__(self, prober: VaultClient, now: Clock = utc_now) -> None:
+        """Use the login of the task ``prober``. ``now`` is the clock that says what is half-way spent."""
+        self._prober = prober
         self._now = now
         self._cached: dict[tuple[str, str], _Cached] = {}
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class Identities:
         kind = CERTIFICATES[name]
         key = ec.generate_private_key(ec.SECP256R1())
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-        signed = self._signer.sign(
+        signed = self._prober.sign(
             authority_mount(cluster.cluster_id, kind.authority),
             name,
             request.public_bytes(Encoding.PEM).decode(),
@@ -77,6 +77,6 @@ class Identities:
         return ClientIdentity(
             cert_pem=signed.certificate,
             key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-            ca_pem=read_authority(self._signer, cluster, kind.authority),
+            ca_pem=read_authority(self._prober, cluster, kind.authority),
             not_after=signed.expires_at,
         )

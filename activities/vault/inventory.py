@@ -20,11 +20,11 @@ class _Entry(Stored):
 
 
 class Inventory:
-    """Reads the registry as the task ``registry``."""
+    """Reads the registry as the task ``planner``."""
 
-    def __init__(self, registry: Folders) -> None:
-        """Use the login of ``registry``."""
-        self._records = registry
+    def __init__(self, records: Folders) -> None:
+        """Use the login of ``planner``."""
+        self._records = records
 
     def standing(self, namespace: str, name: str) -> Standing | None:
         """Return what is registered under a name, None when nothing is, or nothing any more."""

@@ -18,5 +18,7 @@ login() {
 }
 login mount-admin giantnetes-worker-vault
 login sealer giantnetes-worker-vault
-login registry giantnetes-worker-vault,giantnetes-worker-planning
-login signer giantnetes-worker-vault,giantnetes-worker-kubernetes,giantnetes-worker-probes
+login registry giantnetes-worker-vault
+login signer giantnetes-worker-vault
+login planner giantnetes-worker-planning
+login prober giantnetes-worker-kubernetes,giantnetes-worker-probes

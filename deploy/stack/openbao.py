@@ -28,7 +28,7 @@ from deploy.stack.model import LOOPBACK, Stack
 from deploy.stack.waiting import until
 
 KV_MOUNT = "giantnetes"
-TASKS = ("mount-admin", "signer", "sealer", "registry")
+TASKS = ("mount-admin", "signer", "sealer", "registry", "planner", "prober")
 POLICIES = Path(__file__).parent / "policies"
 TIMEOUT_S = 30
 HEALTH_S = 3

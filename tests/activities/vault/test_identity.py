@@ -34,13 +34,13 @@ def test_an_identity_is_a_matching_pair_with_its_ca(bao: OpenBao, made: ClusterC
 
 @pytest.mark.parametrize("name", SHORT_TTL_SECONDS)
 def test_an_identity_lives_for_ten_minutes_at_most(vault: Vault, made: ClusterContext, name: str) -> None:
-    identity = Identities(vault.client(Task.SIGNER)).client_certificate(made, name, 3600)
+    identity = Identities(vault.client(Task.PROBER)).client_certificate(made, name, 3600)
     assert identity.not_after - datetime.now(UTC) <= timedelta(minutes=10)
 
 
 def test_an_identity_is_kept_for_half_its_life(vault: Vault, made: ClusterContext) -> None:
     now = datetime.now(UTC)
-    identities = Identities(vault.client(Task.SIGNER), lambda: now)
+    identities = Identities(vault.client(Task.PROBER), lambda: now)
     first = identities.client_certificate(made, "admin", 600)
     assert identities.client_certificate(made, "etcd-healthcheck-client", 600) != first
     now += timedelta(seconds=280)
@@ -51,4 +51,4 @@ def test_an_identity_is_kept_for_half_its_life(vault: Vault, made: ClusterContex
 
 def test_what_machines_hold_is_not_ours_to_make(vault: Vault, made: ClusterContext) -> None:
     with pytest.raises(ValueError, match="held by machines"):
-        Identities(vault.client(Task.SIGNER)).client_certificate(made, "kube-scheduler", 60)
+        Identities(vault.client(Task.PROBER)).client_certificate(made, "kube-scheduler", 60)

@@ -145,7 +145,7 @@ def test_no_result_and_no_log_line_holds_a_secret(vault: Vault, capfd: pytest.Ca
     with capture_logs() as logs:
         cluster = vault.made(claimed(vault))
         results = run_a_life(vault, cluster)
-        identity = Identities(vault.client(Task.SIGNER)).client_certificate(cluster, "super-admin", 60)
+        identity = Identities(vault.client(Task.PROBER)).client_certificate(cluster, "super-admin", 60)
     sealer = vault.client(Task.SEALER)
     kept = [sealer.read(f"secrets/{cluster.cluster_id}/{kind}") for kind in ("service-account", "encryption")]
     secrets = [str(value) for record in kept if record for value in record.data.values()] + [identity.key_pem]

@@ -18,6 +18,9 @@ Request = tuple[str, str, Any]
 """Method, path and body; ``{id}`` in the path is a living cluster's."""
 
 SIGN = ("post", f"{PKI}/sign/admin", {"csr": REQUEST, "common_name": "kubernetes-admin"})
+SIGN_NODE = ("post", f"{PKI}/sign/kubelet-client", {"csr": REQUEST, "common_name": "system:node:workers-1"})
+SIGN_PERSON = ("post", f"{PKI}/sign/user-x", {"csr": REQUEST, "common_name": "alice"})
+SIGN_MEMBER = ("post", "pki/{id}/etcd/sign/etcd-peer", {"csr": REQUEST, "common_name": "control-plane-1"})
 WRITE_ROLE = ("post", f"{PKI}/roles/admin", {"allow_any_name": True})
 READ_KEY = ("get", "giantnetes/data/secrets/{id}/service-account", None)
 WRITE_KEY = ("post", "giantnetes/data/secrets/new/service-account", {"data": {"private": "x"}})
@@ -37,7 +40,12 @@ LIST_HYPERVISORS = ("list", "giantnetes/metadata/hypervisors/default", None)
 PLACE: Request = ("post", "giantnetes/data/placements/{id}", {"data": {"machines": {}}})
 COUNT: Request = ("post", "giantnetes/data/quotas/acme", {"data": {"clusters": {}}})
 READ_PLACES = ("get", "giantnetes/data/placements/{id}", None)
-OF_THE_REGISTRY = [PIN, READ_PIN, CLAIM, ENROL, READ_HYPERVISOR, LIST_HYPERVISORS, PLACE, READ_PLACES, COUNT]
+LIST_PINS = ("list", "giantnetes/metadata/clusters/default", None)
+BESIDE_ENTRIES = [PIN, CLAIM, ENROL, READ_HYPERVISOR, LIST_HYPERVISORS, PLACE, READ_PLACES, COUNT, LIST_PINS]
+OF_THE_REGISTRY = [READ_PIN, *BESIDE_ENTRIES]
+OF_AUTHORITIES_AND_KEYS: list[Request] = [
+    *(WRITE_ROLE, DELETE_ROLE, READ_KEY, WRITE_KEY, DESTROY_KEY, RECORD, FORGET, MOUNT, UNMOUNT, LIST_MOUNTS)
+]
 
 OF_OTHERS: dict[Task, list[Request]] = {
     Task.MOUNT_ADMIN: [SIGN, READ_KEY, WRITE_KEY, RECORD, *OF_THE_REGISTRY],
@@ -65,19 +73,9 @@ OF_OTHERS: dict[Task, list[Request]] = {
         LIST_MOUNTS,
         *OF_THE_REGISTRY,
     ],
-    Task.REGISTRY: [
-        SIGN,
-        WRITE_ROLE,
-        DELETE_ROLE,
-        READ_KEY,
-        WRITE_KEY,
-        DESTROY_KEY,
-        RECORD,
-        FORGET,
-        MOUNT,
-        UNMOUNT,
-        LIST_MOUNTS,
-    ],
+    Task.REGISTRY: [SIGN, *OF_AUTHORITIES_AND_KEYS],
+    Task.PLANNER: [SIGN, *OF_AUTHORITIES_AND_KEYS, *BESIDE_ENTRIES],
+    Task.PROBER: [SIGN_NODE, SIGN_PERSON, SIGN_MEMBER, *OF_AUTHORITIES_AND_KEYS, *OF_THE_REGISTRY],
 }
 
 OF_NOBODY: list[Request] = [
