@@ -234,4 +234,7 @@ def test_temporal_lets_nobody_in_without_a_certificate(
     assert done.returncode == 1
     told = json.loads(done.stderr.splitlines()[-1])
     assert told["event"] == "worker can't start"
-    say(told["reason"])
+    # In TLS 1.3 a client is connected before the server has seen its certificate, and is thrown out then. Address,
+    # CA and name were right: else there would be no connection.
+    thrown_out = "after connection.*(close_notify|CertificateRequired|ConnectionReset|BrokenPipe)"
+    assert re.search(thrown_out, told["reason"], re.DOTALL), told["reason"]
