@@ -80,7 +80,13 @@
       sources:
         - serviceAccountToken: {path: token, audience: {{ $values.vault.auth.audience | quote }}, expirationSeconds: 3600}
     {{- else }}
-    secret: {secretName: {{ $values.vault.auth.approleSecretName }}, defaultMode: 0440}
+    secret:
+      secretName: {{ $values.vault.auth.approleSecretName }}
+      defaultMode: 0440
+      items:
+        {{- range get (include "giantnetes.tasks" .root | fromYaml) .name }}
+        - {key: {{ . }}.json, path: {{ . }}.json}
+        {{- end }}
     {{- end }}
 {{- with $values.vault.ca }}
 {{- if or .secretName .configMapName }}

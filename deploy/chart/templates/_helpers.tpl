@@ -22,8 +22,16 @@ labels:
 
 {{/* The processes that speak to this cluster's API, that log in to Vault, and that speak to guest clusters. */}}
 {{- define "giantnetes.api" -}}bridge worker-host{{- end }}
-{{- define "giantnetes.vault" -}}worker-planning worker-vault worker-kubernetes worker-probes{{- end }}
+{{- define "giantnetes.vault" -}}{{ include "giantnetes.tasks" . | fromYaml | keys | sortAlpha | join " " }}{{- end }}
 {{- define "giantnetes.guests" -}}worker-kubernetes worker-probes{{- end }}
+
+{{/* Whose logins to Vault each process has; vault.sh lets their service accounts in to the same ones. */}}
+{{- define "giantnetes.tasks" -}}
+worker-planning: [planner]
+worker-vault: [mount-admin, registry, sealer, signer]
+worker-kubernetes: [prober]
+worker-probes: [prober]
+{{- end }}
 
 {{/* The port of a URL or of host:port. */}}
 {{- define "giantnetes.port" -}}

@@ -1,11 +1,13 @@
 """What the chart makes of values, and which values it refuses."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
 import yaml
 
+from activities.vault import Task
 from planning.quotas import Quotas
 from tests.deploy.chart.rendering import (
     CHART,
@@ -118,6 +120,26 @@ def test_vault_s_token_is_for_vault_alone() -> None:
     (volume,) = filter(is_login, pod_specs(rendered())["worker-planning"]["volumes"])
     token = {"path": "token", "audience": "vault", "expirationSeconds": 3600}
     assert volume["projected"]["sources"] == [{"serviceAccountToken": token}]
+
+
+def logins_of_vault_sh() -> dict[str, set[str]]:
+    """Return the tasks of each process, as the script lets their service accounts in."""
+    found: dict[str, set[str]] = {}
+    for task, accounts in re.findall(r"^login (\S+) (\S+)$", (CHART / "vault.sh").read_text(), re.MULTILINE):
+        for account in accounts.split(","):
+            found.setdefault(account.removeprefix("giantnetes-"), set()).add(task)
+    return found
+
+
+def test_a_pod_has_the_login_files_of_its_own_tasks_alone() -> None:
+    found = {}
+    for name, pod in pod_specs(rendered(EVERYTHING)).items():
+        for volume in filter(is_login, pod["volumes"] or ()):
+            items = volume["secret"]["items"]
+            assert all(item["key"] == item["path"] for item in items)
+            found[name] = {item["key"].removesuffix(".json") for item in items}
+    assert found == logins_of_vault_sh()
+    assert set.union(*found.values()) == set(Task)
 
 
 def test_secrets_are_named_and_never_copied() -> None:
