@@ -99,7 +99,10 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
         Fault.OPERATOR, "look at Vault's process and log; the step goes on by itself", retryable=True
     ),
     ErrorCode.VAULT_DENIED: ErrorInfo(
-        Fault.CREDENTIALS, "compare the worker's Vault policies with deploy/stack/policies", retryable=True
+        Fault.CREDENTIALS,
+        "compare Vault's policies and roles with deploy/chart/vault.sh, and what the worker logs in with: a "
+        "service account or an AppRole's file; `just up` renews what the local stack has",
+        retryable=True,
     ),
     ErrorCode.PROVIDER_UNAVAILABLE: ErrorInfo(
         Fault.PROVIDER, "look at the provider's process and log; the step goes on by itself", retryable=True

@@ -18,8 +18,8 @@ class Login(Protocol):
     def log_in(self, vault: Any, task: str) -> Mapping[str, Any]:
         """Return Vault's answer to the login of ``task``: ``client_token``, ``lease_duration`` and so on.
 
-        ``vault`` is hvac's client. Raises what hvac raises, ``Forbidden`` for a refusal, and ``StepError`` with
-        VAULT_DENIED when there is nothing to log in with.
+        ``vault`` is hvac's client. Raises ``StepError`` with VAULT_DENIED for a refusal, and when there is nothing
+        to log in with; else what hvac raises.
         """
 
 
@@ -32,7 +32,7 @@ class AppRoles(Login):
     def log_in(self, vault: Any, task: str) -> Mapping[str, Any]:
         """Log in with the file of ``task`` (Vault: AppRole auth method)."""
         role_id, secret_id = self._read(self.folder / f"{task}.json")
-        return _answer(lambda: vault.auth.approle.login(role_id, secret_id, use_token=False))
+        return _answer(task, lambda: vault.auth.approle.login(role_id, secret_id, use_token=False))
 
     @staticmethod
     def _read(file: Path) -> tuple[str, str]:
@@ -40,7 +40,7 @@ class AppRoles(Login):
             stored = json.loads(file.read_text())
             return stored["role_id"], stored["secret_id"]
         except (OSError, ValueError, KeyError) as error:
-            reason = f"the login file {file} can't be used ({type(error).__name__}): run `just up`"
+            reason = f"the login file {file} can't be used ({type(error).__name__})"
             raise StepError(ErrorCode.VAULT_DENIED, reason) from None
 
 
@@ -62,12 +62,13 @@ class ServiceAccount(Login):
             reason = f"the service account's token {self.token} can't be read ({type(error).__name__})"
             raise StepError(ErrorCode.VAULT_DENIED, reason) from None
         kubernetes = vault.auth.kubernetes
-        return _answer(lambda: kubernetes.login(task, token, use_token=False, mount_point=self.mount))
+        return _answer(task, lambda: kubernetes.login(task, token, use_token=False, mount_point=self.mount))
 
 
-def _answer(ask: Callable[[], Any]) -> Mapping[str, Any]:
+def _answer(task: str, ask: Callable[[], Any]) -> Mapping[str, Any]:
     try:
         answer: Mapping[str, Any] = ask()["auth"]
-    except exceptions.InvalidRequest:
-        raise exceptions.Forbidden(errors=["the login was refused"]) from None
+    except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.Unauthorized):
+        # Told apart from a request that is denied, which is a matter of policies.
+        raise StepError(ErrorCode.VAULT_DENIED, f"Vault refused the login of {task}") from None
     return answer

@@ -5,12 +5,13 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 from hvac import exceptions
 
-from activities.vault import AppRoles, Task, VaultSettings
+from activities.vault import AppRoles, ServiceAccount, Task, VaultSettings
 from activities.vault.client import VaultClient
 from activities.vault.errors import translate
 from api.errors import ErrorCode
@@ -156,10 +157,32 @@ def test_a_wrong_or_missing_login_file_is_named(bao: OpenBao, tmp_path: Path) ->
         (tmp_path / f"{name}.json").write_text(content)
     for name in (*contents, "missing"):
         client = VaultClient(bao.address, AppRoles(tmp_path), name)
-        with pytest.raises(StepError, match="permission denied" if name == "wrong" else f"{name}.json") as raised:
+        with pytest.raises(StepError, match="login of wrong$" if name == "wrong" else f"{name}.json") as raised:
             client.mounts()
         assert raised.value.code is ErrorCode.VAULT_DENIED
         assert "s3cr3t" not in raised.value.message
+        assert "AppRole" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "error", [exceptions.Forbidden(errors=["s3cr3t"]), exceptions.InvalidRequest(errors=["s3cr3t"])]
+)
+def test_a_login_that_is_refused_is_told_apart_from_a_request(error: Exception, tmp_path: Path) -> None:
+    class Refusing:
+        auth = SimpleNamespace(kubernetes=SimpleNamespace(login=lambda *_, **__: throw(error)))
+
+    (tmp_path / "token").write_text("t")
+    with pytest.raises(StepError) as raised:
+        ServiceAccount(tmp_path / "token", "kubernetes").log_in(Refusing(), "signer")
+    assert (raised.value.code, raised.value.message) == (
+        ErrorCode.VAULT_DENIED,
+        "Vault refused the login of signer",
+    )
+    assert "service account" in raised.value.hint
+
+
+def throw(error: Exception) -> None:
+    raise error
 
 
 def test_a_revoked_token_is_replaced(bao: OpenBao) -> None:
