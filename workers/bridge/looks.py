@@ -43,10 +43,11 @@ class Looks:
         wait = LOOK_S
         if sign.heard_at:
             wait = max(SOONEST_S, (sign.heard_at + SILENCE - datetime.now(UTC)).total_seconds())
-        self._due[key] = time.monotonic() + wait
         if not sign.running:
             raise NotRunningError(f"the workflow of {'/'.join(key)} does not run")
         await self._compare(resource, sign)
+        # Only now: what could not be done is tried again soon, which a look that isn't due yet would put off.
+        self._due[key] = time.monotonic() + wait
         return wait
 
     async def _compare(self, resource: Json, sign: Sign) -> None:
