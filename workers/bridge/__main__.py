@@ -54,7 +54,8 @@ async def _run(settings: Settings) -> None:
             vitals = Vitals(kube)
             async with serving(vitals, settings.address):
                 workflows = ClusterWorkflows(await _temporal(vitals))
-                lease = Lease(kube, settings.namespace, LEASE, settings.identity)
+                # With requests of its own to spend: those for resources must not keep it from being renewed.
+                lease = Lease(Kube(client), settings.namespace, LEASE, settings.identity)
                 await lead(lease, lambda: _work(settings, kube, workflows, vitals))
     except asyncio.CancelledError:
         log.info("bridge stopping")
