@@ -1,18 +1,17 @@
 """What the bridge tells of itself: alive, ready, and metrics (Prometheus: exposition formats)."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.conditions import ConditionType
 from workers import probes
 from workers.bridge.kit.controller import Controller
-from workers.bridge.kit.kube import Json, Kube
-from workers.bridge.kit.reflector import Key
+from workers.bridge.kit.kube import Kube
+from workers.bridge.metrics import cluster_metrics
 
 
 class Vitals(Collector):
@@ -56,27 +55,8 @@ class Vitals(Collector):
             looks.add_metric([kind], controller.reconciles)
             failures.add_metric([kind], controller.failures)
         clusters = self.controllers.get("Cluster")
-        told = _clusters(clusters.reflector.objects) if clusters else []
+        told = cluster_metrics(clusters.reflector.objects) if clusters else []
         return [requests, leading, waiting, known, looks, failures, *told]
-
-
-def _clusters(resources: Mapping[Key, Json]) -> list[Metric]:
-    """Return how each cluster is, as its resource tells."""
-    labels = ["cluster_namespace", "cluster_name"]
-    phase = GaugeMetricFamily(
-        "giantnetes_bridge_cluster_phase", "1 for a cluster's phase.", labels=[*labels, "phase"]
-    )
-    available = GaugeMetricFamily(
-        "giantnetes_bridge_cluster_available", "1 while a cluster's API answers.", labels=labels
-    )
-    for key, resource in resources.items():
-        status = resource.get("status") or {}
-        if status.get("phase"):
-            phase.add_metric([*key, status["phase"]], 1)
-        for condition in status.get("conditions") or ():
-            if condition["type"] == ConditionType.AVAILABLE:
-                available.add_metric(key, float(condition["status"] == "True"))
-    return [phase, available]
 
 
 @contextlib.asynccontextmanager

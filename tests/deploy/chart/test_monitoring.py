@@ -14,6 +14,7 @@ import yaml
 from deploy.stack import Stack
 from tests.deploy.chart.rendering import CHART, EVERYTHING, NEEDED, Json, of_kind, rendered
 from tests.e2e.people import EXAMPLES, kubectl, temporal
+from tests.support.resourced import Resourced
 from tests.support.stack import running_stack
 
 RULES: list[Json] = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"][0]["rules"]
@@ -60,10 +61,11 @@ def test_they_are_installed_when_they_are_wanted() -> None:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A stack in which something went wrong: a cluster beyond its quota, and a workflow that there isn't."""
+    """A stack with a cluster, one beyond its quota, and a workflow that there isn't."""
     with running_stack() as running:
         cluster = json.loads((EXAMPLES / "demo.json").read_text())
         cluster["spec"]["nodePools"] = [{"name": "huge", "replicas": 100, "machine": {"cpus": 64}}]
+        Resourced(running.host_kubeconfig, running.state).apply("small")
         file = running.state / "huge.json"
         file.write_text(json.dumps(cluster))
         kubectl(running.host_kubeconfig, "apply", "--filename", str(file))
