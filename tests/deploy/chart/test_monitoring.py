@@ -37,7 +37,7 @@ def test_prometheus_understands_each_expression(expression: str) -> None:
 def test_each_alert_says_how_bad_it_is_and_what_it_is_about(rule: Json) -> None:
     assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"]["severity"] in {"critical", "warning"}
-    assert f"`{rule['alert']}`" in DEPLOYMENT.read_text()
+    assert f"| `{rule['alert']}` | {rule['for']} |" in DEPLOYMENT.read_text()
     named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
     assert all(label in rule["expr"] for label in named)
 
