@@ -35,26 +35,32 @@ async def leftovers() -> int:
 
     All providers are asked, hypervisors that have a worker, and Vault; a cluster lives while its workflow runs.
     What a silent hypervisor owes the removal of is listed too, and a living cluster whose resource was taken away
-    from under it. The exit status is 0 when nothing is left and 1 otherwise. Leftovers of a cluster whose workflow
-    was terminated are not lost: start the cluster again, it adopts them; then delete it.
+    from under it. The exit status is 0 when nothing is left and 1 otherwise, also when somebody gave no answer.
+    Leftovers of a cluster whose workflow was terminated are not lost: start the cluster again, it adopts them;
+    then delete it.
     """
-    client = await connected()
-    found = await _orphans(client)
+    client, silent = await connected(), set[str]()
+    found = await _orphans(client, silent)
     if found:
         # What was just being made or removed during one look is not found by a second one.
-        again = await _orphans(client)
+        again = await _orphans(client, silent)
         found = [item for item in found if item in again]
+    for why in sorted(silent):
+        errors().print(why)
     if not found:
-        errors().print("nothing is left over")
-        return 0
+        errors().print("of those that answered nothing is left over" if silent else "nothing is left over")
+        return int(bool(silent))
     rows = [(item.kind, item.name, item.cluster_id) for item in found]
     for line in columns([("KIND", "NAME", "CLUSTER ID"), *rows]):
         output().print(line)
     return 1
 
 
-async def _orphans(client: Client) -> list[Leftover]:
-    """Return what exists and carries the id of no living cluster. Vault comes last: it knows whose an id is."""
+async def _orphans(client: Client, silent: set[str]) -> list[Leftover]:
+    """Return what exists and carries the id of no living cluster. Vault comes last: it knows whose an id is.
+
+    Why somebody gave no answer is added to ``silent``.
+    """
     site = from_environment().site
     providers = [
         queues.provider(site, provider) for provider in get_args(Provider) if not has_hypervisors(provider)
@@ -63,14 +69,14 @@ async def _orphans(client: Client) -> list[Leftover]:
     there = [queues.hypervisor(site, hypervisor.name) for hypervisor in hypervisors]
     looks = await asyncio.gather(
         *(_look(client, names.LIST_MACHINE_LEFTOVERS, queue) for queue in providers),
-        *(_look_if_there(client, queue) for queue in there),
+        *(_look_if_there(client, queue, silent) for queue in there),
     )
     held = await _look(client, names.LIST_VAULT_LEFTOVERS, queues.vault(site))
     found = [item for look in (*looks, held) for item in look]
     pinned = [item for item in found if item.kind == REGISTRY]
     lives = await asyncio.gather(*(_lives(client, item) for item in pinned))
     living = [item for item, alive in zip(pinned, lives, strict=True) if alive]
-    unheld = await asyncio.gather(*(_without_resource(client, item) for item in living))
+    unheld = await asyncio.gather(*(_without_resource(client, item, silent) for item in living))
     ids = {item.cluster_id for item in living}
     return [
         *(item for item in found if item.cluster_id not in ids),
@@ -79,15 +85,16 @@ async def _orphans(client: Client) -> list[Leftover]:
     ]
 
 
-async def _without_resource(client: Client, entry: Leftover) -> list[Leftover]:
+async def _without_resource(client: Client, entry: Leftover, silent: set[str]) -> list[Leftover]:
     """Return a cluster that lives although its resource has gone: nobody holds it any more.
 
-    Of one that gives no answer that can't be told; it is not left over because of that.
+    Of one that gives no answer that can't be told.
     """
     namespace, _, name = entry.name.partition("/")
     try:
         look = await ClusterClient(client, namespace, name).look()
-    except CliError:
+    except CliError as error:
+        silent.add(str(error))
         return []
     return [entry.model_copy(update={"kind": "cluster"})] if look.status.resource_gone else []
 
@@ -101,12 +108,12 @@ def _owed(hypervisors: list[HypervisorRecord]) -> list[Leftover]:
     ]
 
 
-async def _look_if_there(client: Client, queue: str) -> list[Leftover]:
-    """Ask a hypervisor; one that is silent is told of, and hides nothing of the others."""
+async def _look_if_there(client: Client, queue: str, silent: set[str]) -> list[Leftover]:
+    """Ask a hypervisor; one that is silent hides nothing of the others."""
     try:
         return await _look(client, names.LIST_MACHINE_LEFTOVERS, queue)
     except CliError as error:
-        errors().print(str(error))
+        silent.add(str(error))
         return []
 
 

@@ -105,6 +105,22 @@ async def test_lists_what_belongs_to_no_living_cluster(temporal: WorkflowEnviron
         ["registry", "default/never-was", "c3"],
     ]
     assert "the queue default.libvirt.gone could not be asked" in result.err
+    assert "nothing is left over" not in result.err
+
+
+async def test_of_a_cluster_that_gives_no_answer_nothing_is_claimed(
+    temporal: WorkflowEnvironment, g8s: Program
+) -> None:
+    silent = await temporal.client.start_workflow(
+        CLUSTER, id=workflow_id("default", "silent"), task_queue="nobody-polls-this"
+    )
+    async with outside(temporal.client, [entry("silent", "c1")], [[machine("c1")]], []):
+        result = await g8s.run("leftovers")
+    await silent.terminate()
+    assert (result.status, result.out) == (1, "")
+    why, end = result.err.splitlines()
+    assert "default/silent" in why
+    assert end == "of those that answered nothing is left over"
 
 
 async def test_what_is_gone_at_the_second_look_is_none(temporal: WorkflowEnvironment, g8s: Program) -> None:
