@@ -24,7 +24,7 @@ def run(
     """Poll ``queues`` until SIGTERM or SIGINT, then let running activities end; returns the exit status.
 
     ``queues`` may raise RuntimeError, whose text says why there can be none. At ``health_address`` it answers
-    ``/healthz`` while its event loop turns, and ``/readyz`` while it polls.
+    ``/healthz`` while its event loop turns, and ``/readyz`` from when Temporal has let it in and its workers run.
     """
     telemetry.set_up_logging()
     if telemetry.tracing_wanted():

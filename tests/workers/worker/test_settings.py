@@ -79,7 +79,7 @@ def worker(**environment: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
-def test_a_worker_tells_probes_that_it_polls(temporal: WorkflowEnvironment) -> None:
+def test_a_worker_tells_probes_that_temporal_has_let_it_in(temporal: WorkflowEnvironment) -> None:
     address = f"127.0.0.1:{free_port()}"
     target = temporal.client.service_client.config.target_host
     settings = {"TEMPORAL_ADDRESS": target, "GIANTNETES_HEALTH_ADDRESS": address, "GIANTNETES_QUEUES": "workflows"}
