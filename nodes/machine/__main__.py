@@ -10,9 +10,13 @@ if TYPE_CHECKING:
 
 USAGE = """usage: python -m nodes.machine boot FOLDER
        python -m nodes.machine requests FOLDER
+       python -m nodes.machine renew FOLDER CERTIFICATE ...
        python -m nodes.machine install FOLDER
+       python -m nodes.machine seen FOLDER CREDENTIAL ...
        python -m nodes.machine explain FOLDER SERVICE ...
        python -m nodes.machine await-ready|await-answer URL CA_FILE PROGRAM [ARGUMENT ...]"""
+
+COMMANDS = {"boot", "requests", "renew", "install", "seen", "explain"}
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +26,7 @@ def main(arguments: list[str]) -> int:
             from nodes.machine.waiting import start_when_answered, start_when_ready  # noqa: PLC0415
 
             (start_when_ready if kind == "await-ready" else start_when_answered)(url, authority, argv)
-        case [command, folder, *rest] if command in {"boot", "requests", "install", "explain"}:
+        case [command, folder, *rest] if command in COMMANDS:
             return _run(command, Path(folder), rest)
     sys.stderr.write(f"{USAGE}\n")
     return 2
@@ -64,6 +68,14 @@ def _command(command: str, machine: "Machine", rest: list[str]) -> str:
             from nodes.machine.install import install  # noqa: PLC0415
 
             return install(machine)
+        case "renew":
+            from nodes.machine.renew import renew  # noqa: PLC0415
+
+            return renew(machine, rest)
+        case "seen":
+            from nodes.machine.credentials import seen  # noqa: PLC0415
+
+            return seen(machine, rest)
     from nodes.machine.explain import explain  # noqa: PLC0415
 
     return explain(machine, rest)

@@ -48,12 +48,17 @@ def forget_sealing_key(machine: Machine) -> None:
     machine.sealing_key.unlink(missing_ok=True)
 
 
+def ensure_request(machine: Machine, name: str) -> None:
+    """Make what is missing of a certificate's key and the request with it."""
+    key = _ensure_file(machine.keys / f"{name}.key", make_key)
+    _ensure_file(machine.keys / f"{name}.csr", partial(make_request, key))
+
+
 def _ensure_keys(machine: Machine) -> None:
     """Make what is missing: a key and a request for each certificate, and the pair to seal secrets to."""
     private_folder(machine.keys)
     for name in machine.certificates:
-        key = _ensure_file(machine.keys / f"{name}.key", make_key)
-        _ensure_file(machine.keys / f"{name}.csr", partial(make_request, key))
+        ensure_request(machine, name)
     if machine.holds_secrets():
         forget_sealing_key(machine)
     else:

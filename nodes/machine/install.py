@@ -60,7 +60,14 @@ def _take_certificates(machine: Machine, incoming: Mapping[str, bytes]) -> None:
     validity = {}
     for name, authority in machine.certificates.items():
         if f"{name}.crt" in files:
-            key = (machine.keys / f"{name}.key").read_bytes()
+            key = _key(machine, name, incoming)
             validity[name] = check_certificate(name, files[f"{name}.crt"], files.get(f"{authority}.crt", b""), key)
             files[f"{name}.key"] = key
     machine.pki.switch({**files, VALIDITY: json.dumps(validity).encode()})
+
+
+def _key(machine: Machine, name: str, incoming: Mapping[str, bytes]) -> bytes:
+    """Return the key of a certificate: a newer one than that in use may wait for its certificate."""
+    used = machine.pki.current / f"{name}.key"
+    asked = machine.keys / f"{name}.key"
+    return (used if f"{name}.crt" not in incoming and used.exists() else asked).read_bytes()

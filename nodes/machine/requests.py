@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 
 from nodes.machine.errors import MachineError
 from nodes.machine.machine import Machine
@@ -21,14 +22,17 @@ def requests(machine: Machine) -> str:
     """
     if not machine.booted.exists():
         raise MachineError(f"machine {machine.name} has not booted yet")
-    sealing = "" if machine.holds_secrets() else machine.sealing_certificate.read_text()
-    wanted = sorted(set(machine.certificates) - _valid(machine))
-    answer = {
+    return answer(machine, set(machine.certificates) - _valid(machine))
+
+
+def answer(machine: Machine, names: Iterable[str]) -> str:
+    """Return the requests for the certificates ``names``, with what secrets are to be sealed to, as JSON."""
+    document = {
         "instance_id": machine.instance_id,
-        "requests": {name: (machine.keys / f"{name}.csr").read_text() for name in wanted},
-        "sealing_certificate": sealing,
+        "requests": {name: (machine.keys / f"{name}.csr").read_text() for name in sorted(names)},
+        "sealing_certificate": "" if machine.holds_secrets() else machine.sealing_certificate.read_text(),
     }
-    return json.dumps(answer)
+    return json.dumps(document)
 
 
 def _valid(machine: Machine) -> set[str]:
