@@ -23,7 +23,7 @@ def control_plane(scope: Scope) -> MachineConfig:
         folders=(scope.layout.config, scope.layout.logs, f"{scope.layout.etcd}/data", *parts.folders),
         files=(
             authentication(scope.layout, options),
-            audit_policy(scope.layout, options.audit),
+            audit_policy(scope.layout, options.audit, several=len(scope.request.slots) > 1),
             *kubeconfigs(scope),
             *endpoint.files,
             *parts.files,

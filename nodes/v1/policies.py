@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from api.cluster import ApiServerSpec, AuditSpec, OidcSpec
+from contracts.certificates import CERTIFICATES
 from nodes.model import File, Layout
 
 HEALTH_PATHS = ("/livez", "/readyz", "/healthz")
@@ -44,11 +45,12 @@ def _issuer(oidc: OidcSpec) -> dict[str, Any]:
     }
 
 
-def audit_policy(layout: Layout, audit: AuditSpec) -> File:
+def audit_policy(layout: Layout, audit: AuditSpec, *, several: bool) -> File:
     """Return the rules of the audit log; the first that matches decides.
 
     Bodies that may hold a secret are never written. Health, events and leases are left out: they are many and
-    tell nothing. Everything else keeps at least its metadata, which shows the client's certificate.
+    tell nothing. Everything else keeps at least its metadata, which shows the client's certificate. With
+    ``several`` control plane machines all controller managers but one only look at a lease, and are to be seen.
     """
     document = {
         "apiVersion": "audit.k8s.io/v1",
@@ -58,7 +60,8 @@ def audit_policy(layout: Layout, audit: AuditSpec) -> File:
         "rules": [
             {"level": "None", "nonResourceURLs": [f"{path}*" for path in HEALTH_PATHS]},
             {"level": "None", "resources": [_EVENTS, {"group": "events.k8s.io", "resources": ["events"]}]},
-            {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
+            *([_STANDBY] if several else []),
+            {"level": "None", "resources": [_LEASES]},
             {"level": "Metadata", "resources": _SECRET_BODIES},
             *([_CHANGES] if audit.level == "Request" else []),
             {"level": "Metadata"},
@@ -67,6 +70,13 @@ def audit_policy(layout: Layout, audit: AuditSpec) -> File:
     return File(audit_policy_path(layout), yaml.safe_dump(document, sort_keys=False))
 
 
+_LEASES = {"group": "coordination.k8s.io", "resources": ["leases"]}
+_STANDBY = {
+    "level": "Metadata",
+    "users": [CERTIFICATES["kube-controller-manager"].common_name],
+    "verbs": ["get"],
+    "resources": [_LEASES],
+}
 _EVENTS = {"group": "", "resources": ["events"]}
 _CHANGES = {"level": "Request", "verbs": ["create", "update", "patch", "delete", "deletecollection"]}
 
