@@ -6,14 +6,25 @@ from pydantic import BaseModel
 
 from api.cluster import ClusterSpec
 
+CHANGEABLE = ("spec.certificates.",)
+
 
 def unsupported_changes(old: ClusterSpec, new: ClusterSpec) -> list[str]:
     """Return the paths of fields that differ and can't be changed on a living cluster, sorted.
 
-    No operation changes a living cluster yet, so every difference counts. A field that ``new`` leaves unset is
+    Only the times of certificates can be, which the next rotation follows. A field that ``new`` leaves unset is
     no wish for its default, so it is no change (Kubernetes: server-side apply).
     """
-    return sorted(_differences("spec", old, new))
+    return sorted(path for path in _differences("spec", old, new) if not path.startswith(CHANGEABLE))
+
+
+def changed(old: ClusterSpec, new: ClusterSpec) -> ClusterSpec:
+    """Return ``old`` with those fields of ``new`` that are set and can be changed on a living cluster."""
+    wanted = new.certificates if "certificates" in new.model_fields_set else None
+    if wanted is None:
+        return old
+    update = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+    return old.model_copy(update={"certificates": old.certificates.model_copy(update=update)})
 
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:

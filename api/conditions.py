@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SOME_NOT_READY = "SomeNotReady"
     VALID = "Valid"
     EXPIRED = "Expired"
+    NOT_RENEWED = "NotRenewed"
     LATEST = "Latest"
     CHANGE_PENDING = "ChangePending"
     IDLE = "Idle"

@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     HOST_API_DENIED = "HostApiDenied"
     API_NOT_READY = "ApiNotReady"
     API_DENIED = "ApiDenied"
+    CERTIFICATE_NOT_SERVED = "CertificateNotServed"
     NODES_NOT_READY = "NodesNotReady"
     NODE_NOT_DRAINED = "NodeNotDrained"
     VERIFICATION_FAILED = "VerificationFailed"
@@ -135,6 +136,11 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ),
     ErrorCode.API_DENIED: ErrorInfo(
         Fault.CREDENTIALS, "look at the cluster's RBAC; someone may have changed it", retryable=True
+    ),
+    ErrorCode.CERTIFICATE_NOT_SERVED: ErrorInfo(
+        Fault.OURS,
+        "read the component's log (g8s logs NAME MACHINE); replacing the machine gives it new certificates too",
+        retryable=True,
     ),
     ErrorCode.NODES_NOT_READY: ErrorInfo(
         Fault.OURS, "read the kubelet's log: g8s logs NAME MACHINE kubelet", retryable=True

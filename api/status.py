@@ -84,7 +84,11 @@ class OperationRecord(StatusModel):
 
 
 class ClusterStatus(StatusModel):
-    """Answer of the query ``status``."""
+    """Answer of the query ``status``.
+
+    ``rotate_at`` is when certificates are renewed next; ``unrenewed`` tells why a machine's could not be, and
+    ``stale_clients`` which clients should have used their new ones by now.
+    """
 
     name: str
     namespace: str
@@ -101,3 +105,6 @@ class ClusterStatus(StatusModel):
     recent_operations: list[OperationRecord] = Field(default_factory=list)
     waiting_on: str = ""
     resource_gone: bool = False
+    rotate_at: datetime | None = None
+    unrenewed: dict[str, str] = Field(default_factory=dict)
+    stale_clients: list[str] = Field(default_factory=list)

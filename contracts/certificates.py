@@ -6,8 +6,10 @@ the Aggregation Layer". Where Kubernetes' page gives ``system:masters`` it also 
 is taken here: bound by RBAC in the step "Access".
 """
 
+import json
 from dataclasses import dataclass
 from enum import Flag, auto
+from hashlib import sha256
 
 from contracts.context import ClusterContext
 from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
@@ -38,7 +40,7 @@ class Certificate:
     ``of_nodes`` control plane machines hold as well, where they are nodes of their cluster.
     ``common_name`` and ``dns`` may hold ``{machine}`` and ``{domain}``. ``addresses`` names what goes into
     the IP SANs: ``machine``, ``endpoint``, ``service``, ``loopback``. Where each is presented, and what it
-    opens, is in ``deploy.docs.access``.
+    opens, is in ``deploy.docs.access``. What is ``audited`` is shown to API servers, whose audit logs tell of it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Certificate:
     dns: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     of_nodes: bool = False
+    audited: bool = False
 
     def subject(self, machine: str) -> str:
         """Return the common name for the machine called ``machine``."""
@@ -112,6 +115,7 @@ CERTIFICATES: dict[str, Certificate] = {
             Usage.CLIENT,
             _CP,
             "the controller manager towards the API",
+            audited=True,
         ),
         Certificate(
             "kube-controller-manager-serving",
@@ -130,6 +134,7 @@ CERTIFICATES: dict[str, Certificate] = {
             Usage.CLIENT,
             _CP,
             "the scheduler towards the API",
+            audited=True,
         ),
         Certificate(
             "kube-scheduler-serving",
@@ -206,6 +211,7 @@ CERTIFICATES: dict[str, Certificate] = {
             "the kubelet towards the API",
             organization="system:nodes",
             of_nodes=True,
+            audited=True,
         ),
         Certificate(
             "admin",
@@ -234,3 +240,16 @@ def held_by(role: MachineRole, provider: str) -> list[Certificate]:
     """Return the certificates whose keys are made on machines of a role."""
     of_nodes = role is _CP and control_planes_are_nodes(provider)
     return [kind for kind in CERTIFICATES.values() if kind.holder is role or (kind.of_nodes and of_nodes)]
+
+
+def wanted(certificate: Certificate, cluster: ClusterContext, machine: MachinePlan) -> str:
+    """Return a digest of all that a machine's certificate is to say, and for how long it is to live."""
+    said = [
+        certificate.subject(machine.name),
+        certificate.organization,
+        certificate.usage.value,
+        certificate.dns_names(cluster, machine),
+        certificate.ip_addresses(cluster, machine),
+        cluster.spec.certificates.leaf_ttl_hours,
+    ]
+    return sha256(json.dumps(said).encode()).hexdigest()[:16]

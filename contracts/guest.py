@@ -22,3 +22,11 @@ class GuestReport(WireModel):
     """Facts in one sentence, for the step's line."""
 
     message: str = ""
+
+
+class ServingRequest(WireModel):
+    """Names what a machine's endpoints are to show: serial numbers (hexadecimal, colons) by certificate."""
+
+    cluster: ClusterContext
+    machine: MachinePlan
+    serials: dict[str, str]

@@ -16,6 +16,12 @@ REQUESTS_COMMAND = ["giantnetes-machine", "requests"]
 INSTALL_COMMAND = ["giantnetes-machine", "install"]
 """Takes over what lies in ``INCOMING``: opens the sealed secrets, switches directories, starts services."""
 
+RENEW_COMMAND = ["giantnetes-machine", "renew"]
+"""With names of certificates after it: makes new keys for them, and prints ``MachineRequests`` with these."""
+
+SEEN_COMMAND = ["giantnetes-machine", "seen"]
+"""With credentials after it (``contracts.vault.Issued``): prints those that its API server has met of late."""
+
 INCOMING = "incoming"
 """Folder, below the machine's state, that files are written to: certificates and sealed secrets."""
 
@@ -165,6 +171,28 @@ class MachineRequests(WireModel):
     instance_id: str
     requests: dict[str, str] = Field(default_factory=dict)
     sealing_certificate: str = ""
+
+
+class RenewRequest(WireModel):
+    """Asks a machine for new keys, for the certificates ``names``."""
+
+    cluster: ClusterContext
+    machine: MachinePlan
+    names: list[str]
+
+
+class CredentialsRequest(WireModel):
+    """Asks which of ``credentials`` the API server of control plane machine ``machine`` has met of late."""
+
+    cluster_id: str
+    machine: str
+    credentials: list[str]
+
+
+class CredentialsSeen(WireModel):
+    """Those that were met."""
+
+    credentials: list[str] = Field(default_factory=list)
 
 
 class InstallRequest(WireModel):

@@ -1,12 +1,15 @@
 """A plan: an operation as data, made by ``planning`` in an activity and walked by a workflow."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
 
 from api.cluster import ClusterSpec
+from contracts.context import ClusterContext
 from contracts.machines import MachinePlan
 from contracts.model import WireModel
+from contracts.vault import Issued
 
 
 class StepKind(StrEnum):
@@ -40,6 +43,7 @@ class StepKind(StrEnum):
     NETWORK = "network"
     VACATE = "vacate"
     ROOM = "room"
+    RENEW = "renew"
 
 
 class Step(WireModel):
@@ -59,7 +63,8 @@ class Step(WireModel):
 class Plan(WireModel):
     """An operation. ``groups`` holds its machines by group: control-plane, and each node pool's name.
 
-    ``spare_complete`` forbids to delete a cluster whose create had succeeded at any time.
+    ``spare_complete`` forbids to delete a cluster whose create had succeeded at any time. ``renewals`` maps
+    machines to those of their certificates that are to be renewed; ``rotate_at`` is when they are due again.
     """
 
     operation: str
@@ -68,6 +73,8 @@ class Plan(WireModel):
     spare_complete: bool = False
     groups: dict[str, list[MachinePlan]] = Field(default_factory=dict)
     steps: list[Step]
+    renewals: dict[str, list[str]] = Field(default_factory=dict)
+    rotate_at: datetime | None = None
 
 
 class PlanRequest(WireModel):
@@ -76,6 +83,9 @@ class PlanRequest(WireModel):
     ``replace`` names a machine that is to be replaced; ``lost`` says that it has gone with its hypervisor.
 
     ``undoing`` asks for the end of a create that was given up, which spares a cluster that was complete before.
+
+    ``rotating`` asks for the renewal of what is due at ``now`` of ``issued``, what each machine was given;
+    ``all_due`` for that of all. ``unrenewed`` are machines that could not be given theirs before.
     """
 
     namespace: str
@@ -86,6 +96,12 @@ class PlanRequest(WireModel):
     undoing: bool = False
     replace: str = ""
     lost: bool = False
+    cluster: ClusterContext | None = None
+    rotating: bool = False
+    all_due: bool = False
+    now: datetime | None = None
+    issued: dict[str, dict[str, Issued]] = Field(default_factory=dict)
+    unrenewed: list[str] = Field(default_factory=list)
 
     @property
     def ends(self) -> bool:

@@ -66,14 +66,31 @@ class SigningRequest(WireModel):
     requests: dict[str, str] = Field(default_factory=dict)
 
 
+class Issued(WireModel):
+    """A certificate that a machine was given.
+
+    ``serial`` is in hexadecimal with colons; ``credential`` is the SHA-256 of its DER in hexadecimal, by which
+    audit logs of Kubernetes name it, if it is ``audited``; ``wanted`` is what it was made for
+    (``contracts.certificates.wanted``).
+    """
+
+    serial: str
+    issued_at: datetime
+    expires_at: datetime
+    credential: str
+    wanted: str
+    audited: bool = False
+
+
 class SignedCertificates(WireModel):
     """Files for the machine: ``<name>.crt`` for each request, and ``<authority>-ca.crt`` for each CA it needs.
 
-    ``expires_at`` is when the first of those that were asked for ends.
+    ``expires_at`` is when the first of those that were asked for ends; ``issued`` tells of each of them.
     """
 
     files: dict[str, str] = Field(default_factory=dict)
     expires_at: datetime | None = None
+    issued: dict[str, Issued] = Field(default_factory=dict)
 
 
 class SealRequest(WireModel):

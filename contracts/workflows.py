@@ -15,12 +15,14 @@ from contracts.model import WireModel
 from contracts.plan import Plan
 from contracts.repair import Unwell
 from contracts.reporting import ApiHealth
+from contracts.vault import Issued
 
 CLUSTER = "Cluster"
 CREATE_CLUSTER = "CreateCluster"
 DELETE_CLUSTER = "DeleteCluster"
 REPLACE_MACHINE = "ReplaceMachine"
 REPAIR_MACHINE = "RepairMachine"
+ROTATE_CERTIFICATES = "RotateCertificates"
 
 CLUSTER_NAME = SearchAttributeKey.for_keyword("ClusterName")
 CLUSTER_OWNER = SearchAttributeKey.for_keyword("ClusterOwner")
@@ -51,6 +53,18 @@ def proposed_id(namespace: str, name: str, uid: str) -> str:
     return f"c{sha256(f'{namespace}/{name}/{uid}'.encode()).hexdigest()[:11]}"
 
 
+Certificates = dict[str, dict[str, Issued]]
+"""What each machine was given: certificates by name, by the machine's name."""
+
+
+class Awaited(WireModel):
+    """A client of the API that is to use its new certificate, by the machine's and the certificate's names."""
+
+    machine: str
+    name: str
+    since: datetime
+
+
 class Carried(WireModel):
     """What an entity takes along when it continues as new."""
 
@@ -77,6 +91,21 @@ class Carried(WireModel):
     health: ApiHealth | None = None
     sequence: int = 0
     certificates: dict[str, datetime] = Field(default_factory=dict)
+    issued: Certificates = Field(default_factory=dict)
+    rotate: bool = False
+    rotate_at: datetime | None = None
+    unrenewed: dict[str, str] = Field(default_factory=dict)
+    awaited: dict[str, Awaited] = Field(default_factory=dict)
+
+
+class CertificatesAnswer(WireModel):
+    """Answer of the query ``certificates``: what each machine was given, and who is to use theirs yet."""
+
+    context: ClusterContext
+    issued: Certificates = Field(default_factory=dict)
+    rotate_at: datetime | None = None
+    unrenewed: dict[str, str] = Field(default_factory=dict)
+    awaited: list[Awaited] = Field(default_factory=list)
 
 
 Asker = Annotated[str, StringConstraints(max_length=256)]
@@ -164,10 +193,13 @@ class OperationInput(WireModel):
 class OperationResult(WireModel):
     """Result of an operation: the cluster as it is known now.
 
-    ``certificates`` tells of each machine that was given certificates when the first of them ends.
+    ``certificates`` tells of each machine that was given certificates when the first of them ends, ``issued`` of
+    each of them; ``unrenewed`` why a machine was not given those that it should have been.
     """
 
     context: ClusterContext
     finished_at: datetime
     message: str = ""
     certificates: dict[str, datetime] = Field(default_factory=dict)
+    issued: Certificates = Field(default_factory=dict)
+    unrenewed: dict[str, str] = Field(default_factory=dict)

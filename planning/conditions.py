@@ -117,7 +117,13 @@ def _certificates(report: StatusReport) -> Verdict:
         return kind, None, Reason.NOT_PROBED, "none has been seen"
     if until <= report.reported_at:
         return kind, False, Reason.EXPIRED, f"the first ended at {until:%Y-%m-%dT%H:%M:%SZ}"
-    return kind, True, Reason.VALID, f"the first ends at {until:%Y-%m-%dT%H:%M:%SZ}"
+    ends = f"the first ends at {until:%Y-%m-%dT%H:%M:%SZ}"
+    status = report.status
+    failed = [f"{machine} was not renewed ({why})" for machine, why in sorted(status.unrenewed.items())]
+    failed += [f"{client} goes on with its old certificate" for client in status.stale_clients]
+    if failed:
+        return kind, False, Reason.NOT_RENEWED, f"{ends}; {'; '.join(failed)}"
+    return kind, True, Reason.VALID, ends
 
 
 def _up_to_date(report: StatusReport) -> Verdict:

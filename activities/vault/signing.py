@@ -1,22 +1,27 @@
 """Certificates of machines."""
 
+from datetime import datetime
 from functools import partial
+from hashlib import sha256
 
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from temporalio import activity
 
 from activities.parallel import gather
 from activities.vault.client import Signed, VaultClient
+from activities.vault.clock import utc_now
 from activities.vault.issuances import record_issuance
 from activities.vault.paths import authority_mount
 from activities.vault.requests import check_request
 from api.errors import ErrorCode
 from contracts import activities as names
-from contracts.certificates import Certificate, held_by
+from contracts.certificates import Certificate, held_by, wanted
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.machines import MachineRole
-from contracts.vault import Authority, SignedCertificates, SigningRequest
+from contracts.vault import Authority, Issued, SignedCertificates, SigningRequest
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +62,14 @@ class Signing:
         record_issuance(self._signer, request, serials)
         leaves = {f"{item.name}.crt": leaf.certificate for item, leaf in zip(certificates, signed, strict=True)}
         anchors = {f"{item}-ca.crt": root for item, root in zip(authorities, roots, strict=True)}
+        now = utc_now()
         return SignedCertificates(
-            files={**leaves, **anchors}, expires_at=min((leaf.expires_at for leaf in signed), default=None)
+            files={**leaves, **anchors},
+            expires_at=min((leaf.expires_at for leaf in signed), default=None),
+            issued={
+                item.name: _issued(request, item, leaf, now)
+                for item, leaf in zip(certificates, signed, strict=True)
+            },
         )
 
     def _sign(self, request: SigningRequest, certificate: Certificate) -> Signed:
@@ -74,6 +85,18 @@ class Signing:
                 "exclude_cn_from_sans": True,
             },
         )
+
+
+def _issued(request: SigningRequest, certificate: Certificate, leaf: Signed, now: datetime) -> Issued:
+    der = x509.load_pem_x509_certificate(leaf.certificate.encode()).public_bytes(Encoding.DER)
+    return Issued(
+        serial=leaf.serial,
+        issued_at=now,
+        expires_at=leaf.expires_at,
+        credential=sha256(der).hexdigest(),
+        wanted=wanted(certificate, request.cluster, request.machine),
+        audited=certificate.audited,
+    )
 
 
 def read_authority(signer: VaultClient, cluster: ClusterContext, authority: Authority) -> str:

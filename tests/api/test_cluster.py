@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.changes import unsupported_changes
+from api.changes import changed, unsupported_changes
 from api.cluster import MAX_MACHINES, Cluster, ClusterSpec
 from contracts.converter import describe
 from tests.support.resources import cluster, cluster_document
@@ -87,13 +87,14 @@ RICH = {
 
 
 @pytest.mark.parametrize(
-    ("applied", "changed"),
+    ("applied", "refused"),
     [
         ({}, []),
         ({"nodePools": [{"name": "workers"}]}, []),
         ({"controlPlane": {"machine": {"memoryMiB": 4096}}, "apiServer": {"audit": {}}}, []),
         ({"network": {"serviceCIDR": "10.96.0.0/16"}}, []),
         ({"network": {"apiPort": 6443}}, ["spec.network.apiPort"]),
+        ({"certificates": {"leafTTLHours": 48, "rotationTime": "04:30"}}, []),
         ({"controlPlane": {"replicas": 1}}, ["spec.controlPlane.replicas"]),
         (
             {"apiServer": {"oidc": None, "featureGates": {}}},
@@ -104,13 +105,22 @@ RICH = {
         ({"ingress": {"version": "3.7.15"}}, ["spec.ingress"]),
     ],
 )
-def test_what_an_apply_leaves_out_is_no_change(applied: dict[str, Any], changed: list[str]) -> None:
+def test_what_an_apply_leaves_out_is_no_change(applied: dict[str, Any], refused: list[str]) -> None:
     document = cluster_document(**applied)["spec"]
     if "nodePools" not in applied:
         del document["nodePools"]
     wanted = ClusterSpec.model_validate_json(json.dumps(document))
     rich: dict[str, Any] = RICH
-    assert unsupported_changes(cluster(**rich).spec, wanted) == changed
+    assert unsupported_changes(cluster(**rich).spec, wanted) == refused
+
+
+def test_a_change_takes_what_is_set_and_can_be_changed() -> None:
+    old = cluster(certificates={"leafTTLHours": 48, "rotationTime": "04:30"}).spec
+    new = ClusterSpec.model_validate(cluster_document(certificates={"leafTTLHours": 72}, owner="other")["spec"])
+    found = changed(old, new)
+    assert (found.certificates.leaf_ttl_hours, found.certificates.rotation_time) == (72, "04:30")
+    assert found.owner == old.owner
+    assert changed(old, cluster().spec) == old
 
 
 @given(

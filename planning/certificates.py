@@ -1,0 +1,133 @@
+"""Which certificates a cluster has, which of them are due and why, and the plan that renews them.
+
+All of a machine are renewed together, at one time of day: a chain of rules gives the first reason that there is.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
+from hashlib import sha256
+from typing import NamedTuple
+
+from api.cluster import ClusterSpec
+from contracts.certificates import Certificate, held_by, wanted
+from contracts.context import ClusterContext
+from contracts.machines import MachinePlan, has_hypervisors
+from contracts.plan import Plan, Step, StepKind
+from contracts.vault import Issued
+from planning.create import CONTROL_PLANE, machine_groups
+
+SPREAD = timedelta(hours=1)
+"""Clusters with the same time of day begin within so long after it, each at a moment of its own."""
+
+DAY = timedelta(days=1)
+
+
+class Known(NamedTuple):
+    """A cluster, what each machine was given, and which could not be given what they should have been."""
+
+    cluster: ClusterContext
+    issued: Mapping[str, Mapping[str, Issued]]
+    unrenewed: Collection[str] = ()
+
+
+class Held(NamedTuple):
+    """A certificate of a machine as it is planned, and as it was issued last, if that is known."""
+
+    machine: MachinePlan
+    kind: Certificate
+    issued: Issued | None
+
+
+class Due(NamedTuple):
+    """A certificate that is to be renewed, and why."""
+
+    machine: str
+    certificate: str
+    reason: str
+
+
+def rotation_time(spec: ClusterSpec, cluster_id: str, now: datetime) -> datetime:
+    """Return when the certificates of a cluster are renewed next, after ``now``: the same time each day, UTC."""
+    start = datetime.combine(now.astimezone(UTC), time.fromisoformat(spec.certificates.rotation_time), UTC)
+    share = int.from_bytes(sha256(cluster_id.encode()).digest()[:4]) / 2**32
+    today = start + SPREAD * share
+    # The jitter may lead past midnight, so today's may be that of the day before.
+    return next(at for at in (today - DAY, today, today + DAY) if at > now)
+
+
+def certificates(known: Known) -> Iterator[Held]:
+    """Yield every certificate whose key is on a machine of the cluster."""
+    cluster = known.cluster
+    for machine in (machine for group in machine_groups(cluster.spec).values() for machine in group):
+        for kind in held_by(machine.role, cluster.spec.provider):
+            yield Held(machine, kind, known.issued.get(machine.name, {}).get(kind.name))
+
+
+def due(known: Known, now: datetime, *, asked: bool = False) -> list[Due]:
+    """Return what is to be renewed at ``now``, each with the first reason of the chain."""
+    cluster = known.cluster
+    last = rotation_time(cluster.spec, cluster.cluster_id, now) - DAY
+
+    rules: tuple[Callable[[Held, Issued], str], ...] = (
+        lambda held, has: "" if has.wanted == wanted(held.kind, cluster, held.machine) else "the spec changed",
+        lambda _, has: "it has ended" if has.expires_at <= now else "",
+        lambda _, has: "its day is over" if has.issued_at < last else "",
+        lambda held, _: "it could not be renewed before" if held.machine.name in known.unrenewed else "",
+        lambda _, __: "somebody asked for it" if asked else "",
+    )
+
+    def reason(held: Held) -> str:
+        if held.issued is None:
+            return "nothing is known of it"
+        return next(filter(None, (rule(held, held.issued) for rule in rules)), "")
+
+    found = ((held, reason(held)) for held in certificates(known))
+    return [Due(held.machine.name, held.kind.name, why) for held, why in found if why]
+
+
+def plan_rotation(known: Known, now: datetime, *, asked: bool = False) -> Plan:
+    """Return the plan that renews what is due, without steps when nothing is; and when it will be due again.
+
+    Control plane machines one after another, nodes beside them.
+    """
+    cluster, found = known.cluster, due(known, now, asked=asked)
+    renewals: dict[str, list[str]] = {}
+    for item in found:
+        renewals.setdefault(item.machine, []).append(item.certificate)
+    groups = machine_groups(cluster.spec)
+    reasons = ", ".join(dict.fromkeys(item.reason for item in found))
+    return Plan(
+        operation="RotateCertificates",
+        reason=f"{len(found)} certificates of {len(renewals)} machines: {reasons}" if found else "nothing is due",
+        groups=groups | {_alone(slot): [slot] for slot in groups[CONTROL_PLANE]},
+        steps=list(_steps(cluster.spec, groups, set(renewals))) if found else [],
+        renewals=renewals,
+        rotate_at=rotation_time(cluster.spec, cluster.cluster_id, now),
+    )
+
+
+def _steps(spec: ClusterSpec, groups: dict[str, list[MachinePlan]], renewed: set[str]) -> Iterator[Step]:
+    first = []
+    if has_hypervisors(spec.provider):
+        yield Step(name="locate", title="Find the hypervisors", kind=StepKind.LOCATE)
+        first = ["locate"]
+    yield Step(
+        name="authorities", title="See that certificates can be issued", kind=StepKind.AUTHORITIES, needs=first
+    )
+    before = "authorities"
+    for slot in groups[CONTROL_PLANE]:
+        if slot.name in renewed:
+            yield _renew(f"renew-{slot.name}", f"Renew certificates of {slot.name}", before, _alone(slot))
+            before = f"renew-{slot.name}"
+    for pool, machines in groups.items():
+        if pool != CONTROL_PLANE and renewed & {machine.name for machine in machines}:
+            yield _renew(f"renew-pool-{pool}", f"Renew certificates of pool {pool}", "authorities", pool)
+
+
+def _renew(name: str, title: str, needs: str, group: str) -> Step:
+    return Step(name=name, title=title, kind=StepKind.RENEW, needs=[needs], group=group)
+
+
+def _alone(slot: MachinePlan) -> str:
+    """Return the group of one control plane machine; no pool has a name with a slash."""
+    return f"{CONTROL_PLANE}/{slot.name}"
