@@ -16,8 +16,12 @@ from contracts import activities as names
 from contracts.errors import StepError
 from contracts.machines import (
     INSTALL_COMMAND,
+    RENEW_COMMAND,
     REQUESTS_COMMAND,
+    SEEN_COMMAND,
     ClusterReference,
+    CredentialsRequest,
+    CredentialsSeen,
     EndpointRequest,
     InstallRequest,
     Leftovers,
@@ -29,6 +33,7 @@ from contracts.machines import (
     MachinesReference,
     MachineState,
     Provider,
+    RenewRequest,
     is_meant,
 )
 
@@ -73,6 +78,8 @@ def machine_activities(provider: Provider, patience: Patience = PROMPT) -> list[
         machines.ensure_endpoint,
         machines.boot,
         machines.install,
+        machines.renew,
+        machines.find_credentials,
         machines.observe,
         machines.fence,
         machines.delete,
@@ -133,6 +140,29 @@ class MachineActivities:
         if failed := _failed_services(observed):
             raise self._failure(cluster_id, name, failed)
         return observed
+
+    @activity.defn(name=names.RENEW_KEYS)
+    def renew(self, request: RenewRequest) -> MachineRequests:
+        """Have a machine make new keys, and return the requests with them; what it runs goes on with the old ones.
+
+        Raises ``StepError`` with MachineNotReady when it makes none.
+        """
+        name = request.machine.name
+        told = self._ask(request.cluster.cluster_id, name, [*RENEW_COMMAND, *request.names])
+        return MachineRequests.model_validate_json(told)
+
+    @activity.defn(name=names.FIND_CREDENTIALS)
+    def find_credentials(self, request: CredentialsRequest) -> CredentialsSeen:
+        """Return which client certificates a control plane machine's API server has met of late."""
+        told = self._ask(request.cluster_id, request.machine, [*SEEN_COMMAND, *request.credentials])
+        return CredentialsSeen(credentials=told.split())
+
+    def _ask(self, cluster_id: str, name: str, command: list[str]) -> str:
+        result = self._provider.run_command(cluster_id, name, command)
+        if result.exit_status:
+            what = " ".join(command[:2])
+            raise _told(ErrorCode.MACHINE_NOT_READY, f"machine {name}: {what} fails: {result.stderr.strip()}")
+        return result.stdout
 
     @activity.defn(name=names.OBSERVE_MACHINES)
     def observe(self, reference: MachinesReference) -> MachineObservations:

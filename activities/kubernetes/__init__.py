@@ -33,6 +33,7 @@ def guest_activities(identities: Identities) -> list[Callable[..., Any]]:
         guest.ensure_addons,
         guest.await_nodes,
         guest.verify_cluster,
+        guest.verify_serving,
         guest.drain_node,
         guest.uncordon_node,
     ]

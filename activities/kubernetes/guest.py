@@ -14,6 +14,7 @@ from activities.kubernetes.etcd import read_raw
 from activities.kubernetes.identity import LIFETIME_SECONDS, ClientIdentity, Identities, mutual_tls, server_tls
 from activities.kubernetes.nodes import await_nodes
 from activities.kubernetes.readiness import await_ready
+from activities.kubernetes.serving import await_serials
 from activities.kubernetes.verification import Verification
 from contracts.activities import (
     AWAIT_API,
@@ -23,10 +24,12 @@ from contracts.activities import (
     ENSURE_ADDONS,
     UNCORDON_NODE,
     VERIFY_CLUSTER,
+    VERIFY_SERVING,
 )
 from contracts.context import ClusterContext
-from contracts.guest import GuestReport, GuestRequest
+from contracts.guest import GuestReport, GuestRequest, ServingRequest
 from contracts.machines import MachineRole
+from contracts.vault import Authority
 
 
 class GuestActivities:
@@ -86,6 +89,17 @@ class GuestActivities:
 
             verification = Verification(cluster, admin, connect, partial(read_raw, _addresses(request), etcd))
             return GuestReport(message=verification.run())
+
+    @activity.defn(name=VERIFY_SERVING)
+    def verify_serving(self, request: ServingRequest) -> GuestReport:
+        """Wait until a machine's endpoints show the certificates that it was given last."""
+        identities = {
+            Authority.KUBERNETES: mutual_tls(self._identity(request.cluster, "admin")),
+            Authority.ETCD: mutual_tls(self._identity(request.cluster, "etcd-healthcheck-client")),
+        }
+        address = request.cluster.address(request.machine.host)
+        count = await_serials(request.cluster, address, request.serials, identities)
+        return GuestReport(message=f"{count} endpoints of {request.machine.name} show their new certificates")
 
     @activity.defn(name=DRAIN_NODE)
     def drain_node(self, request: GuestRequest) -> GuestReport:

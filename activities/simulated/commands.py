@@ -4,7 +4,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from activities.simulated.machines import INCOMING, KEYS, PKI, SECRETS
+from activities.simulated.machines import INCOMING, KEYS, PKI, RENEWED, SECRETS
 from contracts.certificates import held_by
 from contracts.machines import SEALED, CommandResult, MachineRequests, MachineRole
 from nodes.machine.errors import MachineError
@@ -40,16 +40,20 @@ def run(
     database: sqlite3.Connection, machine: sqlite3.Row, command: list[str], fresh: Mapping[str, bytes]
 ) -> CommandResult:
     """Run a command on ``machine``, a row of the world, which must be up; ``fresh`` are keys that it may take."""
-    commands: dict[tuple[str, ...], Callable[[_Disk], str]] = {
+    commands: dict[tuple[str, ...], Callable[[_Disk, list[str]], str]] = {
         ("giantnetes-machine", "requests"): _requests,
+        ("giantnetes-machine", "renew"): _renew,
         ("giantnetes-machine", "install"): _install,
+        ("giantnetes-machine", "seen"): _seen,
         ("giantnetes-machine", "explain"): _explain,
     }
     program = commands.get(tuple(command[:2]))
     if program is None:
         return CommandResult(exit_status=NOT_FOUND, stdout="", stderr=f"{command[0]}: command not found")
     try:
-        return CommandResult(exit_status=0, stdout=program(_Disk(database, machine, fresh)), stderr="")
+        return CommandResult(
+            exit_status=0, stdout=program(_Disk(database, machine, fresh), command[2:]), stderr=""
+        )
     except MachineError as error:
         return CommandResult(exit_status=1, stdout="", stderr=f"{error}\n")
 
@@ -92,15 +96,36 @@ class _Disk:
         return self.role is MachineRole.CONTROL_PLANE and not self.read(SECRETS)
 
 
-def _requests(disk: _Disk) -> str:
+def _requests(disk: _Disk, _: list[str]) -> str:
     valid = {name for name, end in disk.read(PKI).items() if float(end) > time.time() + LEAST_SECONDS}
-    wanted = sorted({certificate.name for certificate in held_by(disk.role, "simulated")} - valid)
+    return _asked(disk, {certificate.name for certificate in held_by(disk.role, "simulated")} - valid)
+
+
+def _renew(disk: _Disk, names: list[str]) -> str:
+    """A key that has no certificate yet is asked with again."""
+    if foreign := sorted(set(names) - {certificate.name for certificate in held_by(disk.role, "simulated")}):
+        raise MachineError(f"the machine has no use for {', '.join(foreign)}")
+    waiting = disk.read(RENEWED)
+    for name in names:
+        if name not in waiting:
+            disk.remove(KEYS, f"{name}.key")
+            disk.write(RENEWED, {name: ""})
+    return _asked(disk, names)
+
+
+def _asked(disk: _Disk, names: Iterable[str]) -> str:
     answer = MachineRequests(
         instance_id=disk.instance_id,
-        requests={name: make_request(disk.ensure_key(f"{name}.key", make_key)).decode() for name in wanted},
+        requests={name: make_request(disk.ensure_key(f"{name}.key", make_key)).decode() for name in sorted(names)},
         sealing_certificate=_sealing_certificate(disk) if disk.wants_secrets() else "",
     )
     return answer.model_dump_json()
+
+
+def _seen(disk: _Disk, credentials: list[str]) -> str:
+    """What the machine's API server would have met: all of a machine use the newest at once."""
+    del disk
+    return "".join(f"{credential}\n" for credential in credentials)
 
 
 def _sealing_certificate(disk: _Disk) -> str:
@@ -109,7 +134,7 @@ def _sealing_certificate(disk: _Disk) -> str:
     return certificate.decode()
 
 
-def _install(disk: _Disk) -> str:
+def _install(disk: _Disk, _: list[str]) -> str:
     incoming = disk.read(INCOMING)
     disk.remove(INCOMING, *incoming)
     envelope = incoming.pop(SEALED, "")
@@ -138,8 +163,9 @@ def _take_certificates(disk: _Disk, incoming: dict[str, str]) -> None:
             end = check_certificate(certificate.name, content.encode(), authority.encode(), key.encode())
             ends[certificate.name] = str(end)
     disk.write(PKI, ends)
+    disk.remove(RENEWED, *ends)
 
 
-def _explain(disk: _Disk) -> str:
+def _explain(disk: _Disk, _: list[str]) -> str:
     del disk
     return "nothing fails in a simulated machine\n"

@@ -21,10 +21,11 @@ from contracts.activities import (
     ENSURE_ADDONS,
     UNCORDON_NODE,
     VERIFY_CLUSTER,
+    VERIFY_SERVING,
 )
 from contracts.context import ClusterContext
 from contracts.errors import StepError
-from contracts.guest import GuestReport, GuestRequest
+from contracts.guest import GuestReport, GuestRequest, ServingRequest
 from contracts.machines import MachinePlan, MachineState
 from contracts.reporting import ApiHealth
 from planning.create import CONTROL_PLANE, machine_groups
@@ -44,6 +45,7 @@ def simulated_guest_activities(provider: SimulatedProvider) -> list[Callable[...
         guest.ensure_addons,
         guest.await_nodes,
         guest.verify_cluster,
+        guest.verify_serving,
         guest.drain_node,
         guest.uncordon_node,
     ]
@@ -86,6 +88,12 @@ class SimulatedGuest:
         if missing := {"access", "coredns", "kube-proxy"} - found:
             raise StepError(ErrorCode.VERIFICATION_FAILED, f"{', '.join(sorted(missing))} not found")
         return GuestReport(message="used the simulated cluster")
+
+    @activity.defn(name=VERIFY_SERVING)
+    def verify_serving(self, request: ServingRequest) -> GuestReport:
+        """See that the machine is up with its certificates; it shows them to nobody."""
+        machine = GuestRequest(cluster=request.cluster, machines=[request.machine])
+        return self._do(VERIFY_SERVING, machine, ErrorCode.CERTIFICATE_NOT_SERVED, [])
 
     @activity.defn(name=DRAIN_NODE)
     def drain_node(self, request: GuestRequest) -> GuestReport:

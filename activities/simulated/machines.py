@@ -13,8 +13,8 @@ from contracts.machines import MachineFacts, MachinePlan, MachineRole, MachineSt
 
 Database = sqlite3.Connection
 
-ROOT, INCOMING, PKI, SECRETS, KEYS = "root", "incoming", "pki", "secrets", "keys"
-"""Folders of a machine. ``root`` is lost at each boot."""
+ROOT, INCOMING, PKI, SECRETS, KEYS, RENEWED = "root", "incoming", "pki", "secrets", "keys", "renewed"
+"""Folders of a machine. ``root`` is lost at each boot; ``renewed`` names keys that wait for their certificates."""
 
 
 def find(database: Database, cluster_id: str, name: str) -> sqlite3.Row | None:
