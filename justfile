@@ -196,3 +196,9 @@ bench-create *options:
 [group('develop')]
 bench-bridge *options: (binaries "1.37.2-1")
     {{ python }} -m tests.bench.bridge "$@"
+
+# Renew certificates again and again while clients use the cluster; the last line is one JSON object
+[group('develop')]
+[no-exit-message]
+bench-rotation *options: (binaries "1.37.2-1")
+    {{ python }} -m tests.bench.rotation "$@"

@@ -89,7 +89,7 @@ class CertificatesSpec(ApiModel):
     """How long certificates of machines live, and when they are renewed."""
 
     leaf_ttl_hours: int = Field(
-        default=720, ge=24, le=720, alias="leafTTLHours", description="Lifetime of a machine's certificates."
+        default=168, ge=24, le=720, alias="leafTTLHours", description="Lifetime of a machine's certificates."
     )
     rotation_time: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
         default="03:00", description="Time of day, UTC, at which they are renewed."

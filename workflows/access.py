@@ -9,7 +9,7 @@ from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
 from contracts.vault import UserCertificate, UserCertificateRequest
-from contracts.workflows import KubeconfigRequest
+from contracts.workflows import CertificatesAnswer, KubeconfigRequest
 from workflows import policies
 from workflows.entity import Entity, refusal
 from workflows.failures import error_status
@@ -38,6 +38,18 @@ class Access:
             described = error_status(error)
             raise refusal(ErrorCode(described.code), f"{described.message}; {described.hint}") from error
         return certificate
+
+    @workflow.query(description="Which certificates the machines have, and when they are renewed.")
+    def certificates(self) -> CertificatesAnswer:
+        """Return what is known of the machines' certificates."""
+        entity = self._entity
+        return CertificatesAnswer(
+            context=entity.context,
+            issued=entity.issued,
+            rotate_at=entity.rotate_at,
+            unrenewed=entity.unrenewed,
+            awaited=list(entity.awaited.values()),
+        )
 
     @kubeconfig.validator
     def check_kubeconfig(self, request: KubeconfigRequest) -> None:

@@ -14,6 +14,7 @@ _IDS = {
     "DeleteCluster": "delete",
     "ReplaceMachine": "replace",
     "RepairMachine": "repair",
+    "RotateCertificates": "rotate",
 }
 
 

@@ -25,6 +25,7 @@ from contracts.workflows import (
     CLUSTER_PHASE,
     CLUSTER_PROVIDER,
     CLUSTER_RELEASE,
+    ROTATE_CERTIFICATES,
     ClusterInput,
     MoveMachine,
     OperationInput,
@@ -40,6 +41,7 @@ from workflows.entity import new_entity, refusal
 from workflows.failures import error_status, is_cancelled
 from workflows.progress import is_news
 from workflows.reporting import Reporting
+from workflows.rotation import Rotation
 from workflows.updates import Updates
 
 
@@ -60,6 +62,8 @@ class ClusterWorkflow(Updates):
         self._entity = new_entity(start, proposed, workflow.now())
         self._reporting = Reporting(self._entity)
         self._deciding = Deciding(self._entity, self._show, self._continue_as_new)
+        self._rotation = Rotation(self._entity, self._show)
+        self._rotates = False
         self._child: Child | None = None
         self._start = start
 
@@ -83,6 +87,7 @@ class ClusterWorkflow(Updates):
         return await loop
 
     async def _loop(self) -> str:
+        self._rotates = workflow.patched("certificates-are-rotated")
         self._reporting.begin()
         self._show()
         while True:
@@ -96,6 +101,8 @@ class ClusterWorkflow(Updates):
                 await self._create()
             elif entity.created and entity.wishes.replace and not entity.wishes.cancel:
                 await self._replace(entity.wishes.replace[0])
+            elif self._is_rotation_due():
+                await self._rotate()
             else:
                 await self._wait()
 
@@ -109,8 +116,10 @@ class ClusterWorkflow(Updates):
         self._show()
         looks = self._entity.created and workflow.patched("look-at-machines")
         try:
+            if self._rotates and self._entity.created:
+                self._rotation.set_timer()
             await workflow.wait_condition(
-                lambda: wishes.wanted or self._should_continue_as_new(),
+                lambda: wishes.wanted or self._should_continue_as_new() or self._is_rotation_due(),
                 timeout=self._until_look() if looks else None,
                 timeout_summary="look at machines",
             )
@@ -126,6 +135,9 @@ class ClusterWorkflow(Updates):
         elif self._should_continue_as_new():
             await self._continue_as_new()
 
+    def _is_rotation_due(self) -> bool:
+        return self._rotates and self._rotation.is_due()
+
     def _until_look(self) -> timedelta:
         now, entity = workflow.now(), self._entity
         entity.next_look = entity.next_look or now + policies.LOOK_INTERVAL
@@ -136,6 +148,7 @@ class ClusterWorkflow(Updates):
         wishes = self._entity.wishes
         if not at_once:
             wishes.asked_by = ""
+        await self._rotation.look_at_clients()
         plan = await self._deciding.look(at_once=at_once)
         if plan and not (wishes.delete or wishes.cancel):
             await self._mend(plan)
@@ -174,6 +187,25 @@ class ClusterWorkflow(Updates):
             self._entity.wishes.forget_replacements()
         self._enter(Phase.RUNNING if result else Phase.DEGRADED)
 
+    async def _rotate(self) -> None:
+        """Renew the certificates that are due; all of them if somebody asked."""
+        wishes = self._entity.wishes
+        asked, wishes.rotate = wishes.rotate, False
+        if not asked:
+            wishes.asked_by = ""
+        try:
+            plan = await self._deciding.plan_rotation(all_due=asked)
+        except GivenUpError:
+            return
+        except ApplicationError as error:
+            self._entity.waiting_on = f"certificates are not renewed: {error.message}"
+            self._rotation.ended(None)
+            return
+        self._rotation.planned(plan)
+        if plan.steps and plan.operation == ROTATE_CERTIFICATES:
+            self._rotation.ended(await self._operate(plan))
+        self._show()
+
     def _should_continue_as_new(self) -> bool:
         wishes = self._entity.wishes
         used_up = self._entity.created and wishes.cancelled_from_outside and not wishes.cancel
@@ -204,6 +236,7 @@ class ClusterWorkflow(Updates):
                 return
             # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
             raise
+        self._rotation.planned(plan)
         self._entity.context = self._entity.context.model_copy(update={"endpoint_host": plan.endpoint_host})
         result = await self._operate(plan)
         if result:

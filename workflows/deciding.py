@@ -51,18 +51,28 @@ class Deciding:
         Raises ``ApplicationError`` with the reason when there can be none, and ``GivenUpError`` when the cluster
         is not wanted any more meanwhile.
         """
+        wanted = {"deleting": deleting, "undoing": undoing, "replace": replace, "lost": lost}
+        return await self._plan(self._request().model_copy(update=wanted), ends=deleting or undoing)
+
+    async def plan_rotation(self, *, all_due: bool) -> Plan:
+        """Return the plan that renews certificates, those that are due or all of them; raises as ``plan`` does."""
+        rotating = {"rotating": True, "all_due": all_due}
+        entity = self._entity
+        known = {"cluster": entity.context, "issued": entity.issued, "unrenewed": list(entity.unrenewed)}
+        return await self._plan(self._request().model_copy(update=rotating | known), ends=False)
+
+    def _request(self) -> PlanRequest:
         context = self._entity.context
-        request = PlanRequest(
+        return PlanRequest(
             namespace=context.namespace,
             name=context.name,
             cluster_id=context.cluster_id,
             spec=context.spec,
-            deleting=deleting,
-            undoing=undoing,
-            replace=replace,
-            lost=lost,
+            now=workflow.now(),
         )
-        planning = queues.planning(context.spec.site)
+
+    async def _plan(self, request: PlanRequest, *, ends: bool) -> Plan:
+        planning = queues.planning(request.spec.site)
         attempt = 0
         while True:
             attempt += 1
@@ -73,7 +83,7 @@ class Deciding:
                 if not described.retryable:
                     raise refusal(ErrorCode(described.code), described.message) from error
                 self.waits_on(described)
-                await self._wait_to_plan_again(attempt, ends=deleting or undoing)
+                await self._wait_to_plan_again(attempt, ends=ends)
             else:
                 return plan
 

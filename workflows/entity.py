@@ -5,7 +5,7 @@ from datetime import datetime
 
 from temporalio.exceptions import ApplicationError
 
-from api.changes import unsupported_changes
+from api.changes import changed, unsupported_changes
 from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
@@ -13,7 +13,7 @@ from contracts.context import ClusterContext
 from contracts.machines import machine_names, slot_names
 from contracts.repair import Unwell
 from contracts.reporting import ApiHealth
-from contracts.workflows import ApplyRequest, Carried, ClusterInput, OperationResult
+from contracts.workflows import ApplyRequest, Awaited, Carried, Certificates, ClusterInput, OperationResult
 
 RECENT_OPERATIONS = 10
 
@@ -30,6 +30,7 @@ class Wishes:
     replace: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     replacing: str = ""
+    rotate: bool = False
     asked_by: str = ""
 
     def forget_replacements(self) -> None:
@@ -64,6 +65,11 @@ class Entity:
     health: ApiHealth | None = None
     sequence: int = 0
     certificates: dict[str, datetime] = field(default_factory=dict)
+    issued: Certificates = field(default_factory=dict)
+    rotate_at: datetime | None = None
+    unrenewed: dict[str, str] = field(default_factory=dict)
+    awaited: dict[str, Awaited] = field(default_factory=dict)
+    stale_clients: list[str] = field(default_factory=list)
     wishes: Wishes = field(default_factory=Wishes)
 
     @property
@@ -73,9 +79,27 @@ class Entity:
 
     def take(self, result: OperationResult) -> None:
         """Record what an operation has made of the cluster."""
-        self.context = result.context
+        # What was changed while the operation ran is still to come.
+        self.context = result.context.model_copy(update={"spec": self.context.spec})
+        machines = machine_names(self.context.spec)
         known = {**self.certificates, **result.certificates}
-        self.certificates = {name: known[name] for name in machine_names(self.context.spec) if name in known}
+        self.certificates = {name: known[name] for name in machines if name in known}
+        for machine, issued in result.issued.items():
+            self.issued[machine] = {**self.issued.get(machine, {}), **issued}
+        self.issued = {name: self.issued[name] for name in machines if name in self.issued}
+        self._await_clients(result)
+
+    def _await_clients(self, result: OperationResult) -> None:
+        """Note which clients are to use their new certificates; those before them are not waited for any more."""
+        new = {
+            issued.credential: Awaited(machine=machine, name=name, since=result.finished_at)
+            for machine, certificates in result.issued.items()
+            for name, issued in certificates.items()
+            if issued.audited
+        }
+        replaced = {(awaited.machine, awaited.name) for awaited in new.values()}
+        kept = {key: old for key, old in self.awaited.items() if (old.machine, old.name) not in replaced}
+        self.awaited = {key: each for key, each in (kept | new).items() if each.machine in self.issued}
 
     def check_apply(self, request: ApplyRequest) -> None:
         """Raise ``ApplicationError`` with every field that can't be changed, or why nothing can be applied."""
@@ -100,11 +124,25 @@ class Entity:
             name = f"{self.context.namespace}/{self.context.name}"
             raise refusal(ErrorCode.NAME_CONFLICT, f"the cluster {name} is not of the resource with uid {uid}")
 
+    def change(self, spec: ClusterSpec) -> bool:
+        """Take over what can be changed, and say whether that is anything; planning then finds what is due."""
+        wanted = changed(self.context.spec, spec)
+        if wanted == self.context.spec:
+            return False
+        self.context = self.context.model_copy(update={"spec": wanted})
+        self.rotate_at = None
+        return True
+
     def wants_other(self, spec: ClusterSpec) -> bool:
         """Say whether a cluster that could not be created would be created otherwise by ``spec``."""
         steps = self.operation.steps if self.operation else []
         made = self.created or any(step.state is StepState.DONE for step in steps)
         return self.phase is Phase.FAILED and not made and spec != self.context.spec
+
+    def check_rotate(self) -> None:
+        """Raise ``ApplicationError`` when there are no certificates that could be renewed."""
+        if not self.created or self.wishes.delete:
+            raise refusal(ErrorCode.API_NOT_READY, f"the cluster is {self.phase}: it has no certificates to renew")
 
     def check_replace(self, machine: str) -> None:
         """Raise ``ApplicationError`` when a machine can't be replaced, saying why."""
@@ -159,6 +197,9 @@ class Entity:
             recent_operations=self.recent,
             waiting_on=self.waiting_on,
             resource_gone=self.resource_gone,
+            rotate_at=self.rotate_at,
+            unrenewed=self.unrenewed,
+            stale_clients=self.stale_clients,
         )
 
     def carried(self) -> Carried:
@@ -189,6 +230,11 @@ class Entity:
             health=self.health,
             sequence=self.sequence,
             certificates=self.certificates,
+            issued=self.issued,
+            rotate=self.wishes.rotate,
+            rotate_at=self.rotate_at,
+            unrenewed=self.unrenewed,
+            awaited=self.awaited,
         )
 
 
@@ -237,6 +283,7 @@ def _restore(entity: Entity, carried: Carried) -> None:
         paused=carried.paused,
         replace=list(carried.replace),
         lost=list(carried.lost),
+        rotate=carried.rotate,
     )
     entity.unwell = list(carried.unwell)
     entity.next_look = carried.next_look
@@ -245,3 +292,7 @@ def _restore(entity: Entity, carried: Carried) -> None:
     entity.health = carried.health
     entity.sequence = carried.sequence
     entity.certificates = dict(carried.certificates)
+    entity.issued = dict(carried.issued)
+    entity.rotate_at = carried.rotate_at
+    entity.unrenewed = dict(carried.unrenewed)
+    entity.awaited = dict(carried.awaited)

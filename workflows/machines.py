@@ -29,7 +29,7 @@ from contracts.vault import (
     SignedCertificates,
     SigningRequest,
 )
-from contracts.workflows import OperationInput, OperationResult
+from contracts.workflows import Certificates, OperationInput, OperationResult
 from workflows import policies
 from workflows.failures import error_status, is_unanswered
 from workflows.operation import all_of, internal
@@ -47,6 +47,8 @@ class MachineSteps(Steered):
         super().__init__(start)
         self._booted: dict[str, MachineRequests] = {}
         self._certificates: dict[str, datetime] = {}
+        self._issued: Certificates = {}
+        self._unrenewed: dict[str, str] = {}
         self._unremoved = False
 
     async def _authorities(self, step: Step) -> None:
@@ -144,6 +146,7 @@ class MachineSteps(Steered):
         )
         if signed.expires_at:
             self._certificates[machine.name] = signed.expires_at
+        self._issued[machine.name] = signed.issued
         return signed.files
 
     async def _seal(self, step: Step, machine: MachinePlan, booted: MachineRequests) -> dict[str, str]:
@@ -163,6 +166,8 @@ class MachineSteps(Steered):
             finished_at=workflow.now(),
             message=message,
             certificates=self._certificates,
+            issued=self._issued,
+            unrenewed=self._unrenewed,
         )
 
     def _guest(self, activity: str, *, anew: bool = False) -> Callable[[Step], Awaitable[None]]:

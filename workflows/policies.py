@@ -43,6 +43,15 @@ PROBE_TIMEOUT = timedelta(hours=24)
 PROBE_HEARTBEAT_TIMEOUT = timedelta(seconds=75)
 """Two looks and some: a probe whose worker is gone is taken over by another one."""
 
+RENEWAL_TRIES = 6
+"""How often a machine is asked to renew its certificates, before it is left to a later rotation."""
+
+ROTATE_AGAIN = timedelta(hours=1)
+"""When certificates are renewed again that could not be."""
+
+CLIENTS_PATIENCE = timedelta(minutes=11)
+"""How long a client may use its old certificate: client-go reads its files every 5 minutes, and may fail once."""
+
 LOST_REQUEST = timedelta(seconds=1)
 """Longest time after which a request whose sender died can still take effect, between processes of one host."""
 
@@ -70,6 +79,7 @@ _LONGER = {
     names.AWAIT_API: timedelta(minutes=3),
     names.AWAIT_NODES: timedelta(minutes=3),
     names.VERIFY_CLUSTER: timedelta(minutes=3),
+    names.VERIFY_SERVING: timedelta(minutes=2),
 }
 
 

@@ -30,6 +30,8 @@ class Updates(Access):
         if entity.created:
             entity.observed_generation = entity.generation
         told = "nothing to change"
+        if not entity.wants_other(request.spec) and entity.change(request.spec):
+            told = "certificates will be as they are specified now"
         if request.resource and request.uid:
             if entity.wants_other(request.spec):
                 entity.context = entity.context.model_copy(update={"spec": request.spec})
@@ -83,6 +85,19 @@ class Updates(Access):
     def check_replace_machine(self, request: ReplaceMachineRequest) -> None:
         """Refuse machines that the cluster doesn't have."""
         self._entity.check_replace(request.machine)
+
+    @workflow.update(description="Renew all certificates of the machines now: {reason}.")
+    def rotate_certificates(self, request: Reason) -> Accepted:
+        """Record that all are to be renewed, once nothing else is under way."""
+        workflow.logger.info("rotation asked for", extra={"reason": request.reason})
+        self._entity.wishes.rotate, self._entity.wishes.asked_by = True, request.requested_by
+        return self._accepted("all certificates will be renewed")
+
+    @rotate_certificates.validator
+    def check_rotate_certificates(self, request: Reason) -> None:
+        """Refuse before the cluster lives."""
+        del request
+        self._entity.check_rotate()
 
     @workflow.update(description="Start no further step until resume: {reason}.")
     def pause(self, request: Reason) -> Accepted:

@@ -26,7 +26,7 @@ MODELS: dict[str, type[BaseModel]] = {
     **dict.fromkeys(CLUSTERS, ClusterInput),
     "apply": ApplyRequest,
     "replace_machine": ReplaceMachineRequest,
-    **dict.fromkeys(("delete", "retry", "cancel", "pause", "resume"), Reason),
+    **dict.fromkeys(("delete", "retry", "cancel", "pause", "resume", "rotate_certificates"), Reason),
 }
 
 

@@ -25,6 +25,7 @@ from api.status import Phase
 from contracts import activities
 from deploy.binaries import cost
 from deploy.stack import preflight
+from planning.certificates import SPREAD
 from planning.claims import LOOPBACK, QUARANTINE
 from planning.create import plan_create
 from planning.delete import plan_delete
@@ -195,7 +196,13 @@ def test_conditions_reasons_and_annotations_are_named() -> None:
 def test_the_numbers_are_the_code_s() -> None:
     assert (MAX_MACHINES, len(LOOPBACK), MAX_TRIES, QUARANTINE.seconds) == (200, 16320, 100, 600)
     assert read_model(QUOTAS, Quotas).default == Quota(clusters=50, machines=1000, cores=4000)
-    assert CertificatesSpec().leaf_ttl_hours == 720
+    assert CertificatesSpec().leaf_ttl_hours == 168
+    assert (policies.RENEWAL_TRIES, policies.ROTATE_AGAIN.seconds, policies.CLIENTS_PATIENCE.seconds) == (
+        6,
+        3600,
+        660,
+    )
+    assert (SPREAD.seconds, policies.start_to_close(activities.VERIFY_SERVING).seconds) == (3600, 120)
     assert (
         (WAITING, QUICK, TASKS),
         DEFAULT_TIMEOUT.seconds / HEARTBEATS,

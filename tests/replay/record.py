@@ -18,6 +18,7 @@ from contracts.reporting import ApiHealth
 from contracts.workflows import Accepted, Reason
 from tests.support.fakes import Script
 from tests.support.hypervisors import Site
+from tests.support.resources import cluster
 from tests.support.temporal import start_server
 from tests.workflows.conftest import Clusters, served
 from tests.workflows.test_reporting import apply as apply_resource
@@ -26,7 +27,7 @@ from tests.workflows.test_reporting import start as start_resource
 
 CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "7"
+VERSION = "8"
 
 
 def recorded(folder: Path, version: str) -> list[Path]:
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 async def record() -> None:
-    """Record creates that succeed, fail, are undone or become long, replacements, repairs, and a hypervisor."""
+    """Record creates that succeed, fail, are undone or become long, replacements, repairs, rotations."""
     async with await start_server() as environment:
         async with served(environment, Script()) as clusters:
             await _create_delete(clusters)
@@ -57,6 +58,8 @@ async def record() -> None:
             await _mended(clusters)
         async with served(environment, Script()) as clusters:
             await _told(clusters)
+        async with served(environment, Script()) as clusters:
+            await _rotated(clusters)
         async with Site(environment, Script(), ["one", "two"]).served() as site:
             await _placed(site, Clusters(environment.client, Script()))
     async with await start_server(*CONTINUE_SOON) as environment, served(environment, Script()) as clusters:
@@ -101,6 +104,29 @@ async def _mended(clusters: Clusters) -> None:
     await _save(clusters.client, "mended", ("", "/repair"))
     await clusters.send(handle, "delete")
     await handle.result()
+
+
+async def _rotated(clusters: Clusters) -> None:
+    """Renewed as asked, with a machine that doesn't answer and clients that are late, then for a changed spec."""
+    clusters.script.audited = {"kubelet-client", "kube-scheduler"}
+    clusters.script.unseen = {f"workers-1/kubelet-client/{count:02x}" for count in range(20)}
+    clusters.script.silent.add("workers-2")
+    clusters.script.failures[names.SIGN_CERTIFICATES] = 1
+    handle = await clusters.start("rotated")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "rotate_certificates")
+    await clusters.until(handle, lambda status: bool(status.unrenewed))
+    await _save(clusters.client, "rotated", ("/rotate",))
+    clusters.script.silent.clear()
+    spec = cluster("rotated", certificates={"leafTTLHours": 48}).spec
+    await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
+    await clusters.until(handle, lambda status: len(status.recent_operations) == 3)
+    await clusters.send(handle, "retry")  # a look, which asks for the late clients
+    while not clusters.script.count(names.FIND_CREDENTIALS):
+        await asyncio.sleep(0.1)
+    await clusters.send(handle, "delete")
+    await handle.result()
+    await _save(clusters.client, "rotated", ("",))
 
 
 async def _told(clusters: Clusters) -> None:

@@ -16,10 +16,13 @@ from activities.plans import Planner
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
+from contracts.certificates import CERTIFICATES, held_by, wanted
 from contracts.errors import StepError
-from contracts.guest import GuestReport, GuestRequest
+from contracts.guest import GuestReport, GuestRequest, ServingRequest
 from contracts.machines import (
     ClusterReference,
+    CredentialsRequest,
+    CredentialsSeen,
     EndpointRequest,
     InstallRequest,
     Leftover,
@@ -30,6 +33,7 @@ from contracts.machines import (
     MachineRequests,
     MachinesReference,
     MachineState,
+    RenewRequest,
 )
 from contracts.reporting import ApiHealth, ProbeRequest, ReportAnswer, ResourceReference, StatusReport
 from contracts.vault import (
@@ -37,6 +41,7 @@ from contracts.vault import (
     AuthorityRequest,
     ClaimRequest,
     Claims,
+    Issued,
     SealedSecrets,
     SealRequest,
     SignedCertificates,
@@ -74,6 +79,9 @@ class Script:
         self.released: list[ResourceReference] = []
         self.newest = 0
         self.expires_at = datetime(2026, 12, 3, tzinfo=UTC)
+        self.silent: set[str] = set()
+        self.audited: set[str] = set()
+        self.unseen: set[str] = set()
         self.gone = False
         self.health = ApiHealth(available=True, message="answers")
 
@@ -114,6 +122,32 @@ class Script:
         while request.known == self.health:
             await asyncio.sleep(0.05)
         return self.health
+
+    def sign(self, request: SigningRequest) -> SignedCertificates:
+        """Return a certificate for each request, another one each time."""
+        serial = f"{self.count(names.SIGN_CERTIFICATES):02x}"
+        issued = {
+            name: Issued(
+                serial=serial,
+                issued_at=datetime.now(UTC),
+                expires_at=self.expires_at,
+                credential=f"{request.machine.name}/{name}/{serial}",
+                wanted=wanted(CERTIFICATES[name], request.cluster, request.machine),
+                audited=name in self.audited,
+            )
+            for name in request.requests
+        }
+        return SignedCertificates(files={"kubelet.crt": "c"}, expires_at=self.expires_at, issued=issued)
+
+    def renew(self, request: RenewRequest) -> MachineRequests:
+        """Return requests for what is to be renewed, unless the machine is one that doesn't answer."""
+        if request.machine.name in self.silent:
+            raise StepError(ErrorCode.MACHINE_NOT_READY, f"machine {request.machine.name} does not answer")
+        return MachineRequests(instance_id="i", requests=dict.fromkeys(request.names, "csr"))
+
+    def meet(self, request: CredentialsRequest) -> CredentialsSeen:
+        """Return all credentials but those that nobody has used."""
+        return CredentialsSeen(credentials=[each for each in request.credentials if each not in self.unseen])
 
     def report(self, report: StatusReport) -> ReportAnswer:
         """Keep a report."""
@@ -179,7 +213,9 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
     def booted(request: MachineRequest) -> MachineRequests:
         script.states.pop(request.machine.name, None)
         sealing = "certificate" if request.machine.role == "control-plane" else ""
-        return MachineRequests(instance_id="i", requests={"kubelet": "csr"}, sealing_certificate=sealing)
+        held = held_by(request.machine.role, request.cluster.spec.provider)
+        requests = dict.fromkeys((kind.name for kind in held), "csr")
+        return MachineRequests(instance_id="i", requests=requests, sealing_certificate=sealing)
 
     def leftovers(_: ClusterReference) -> Leftovers:
         items, script.left = script.left, []
@@ -210,11 +246,10 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
         ),
         answering(names.RECORD_COMPLETE, ClaimRequest, lambda _: None),
         answering(names.ENSURE_SECRETS, ClaimRequest, lambda _: None),
-        answering(
-            names.SIGN_CERTIFICATES,
-            SigningRequest,
-            lambda _: SignedCertificates(files={"kubelet.crt": "c"}, expires_at=script.expires_at),
-        ),
+        answering(names.SIGN_CERTIFICATES, SigningRequest, script.sign),
+        answering(names.RENEW_KEYS, RenewRequest, script.renew),
+        answering(names.FIND_CREDENTIALS, CredentialsRequest, script.meet),
+        answering(names.VERIFY_SERVING, ServingRequest, lambda _: GuestReport(message="fine")),
         answering(names.SEAL_SECRETS, SealRequest, lambda _: SealedSecrets(envelope="e")),
         answering(names.SIGN_USER_CERTIFICATE, UserCertificateRequest, user),
         *(

@@ -26,11 +26,13 @@ class Clusters:
         self.client = client
         self.script = script
 
-    async def start(self, name: str, **spec: Any) -> WorkflowHandle[Any, str]:
+    async def start(self, name: str, uid: str | None = None, **spec: Any) -> WorkflowHandle[Any, str]:
         """Start the entity workflow of a new cluster."""
+        wanted = cluster_input(name, **spec)
+        metadata = wanted.metadata.model_copy(update={"uid": uid})
         return await self.client.start_workflow(
             CLUSTER,
-            cluster_input(name, **spec),
+            wanted.model_copy(update={"metadata": metadata}),
             id=workflow_id("default", name),
             task_queue=queues.CLUSTERS,
             result_type=str,

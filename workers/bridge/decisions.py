@@ -71,7 +71,7 @@ class Operate:
 
 Wish = Nothing | AddFinalizer | Refuse | Apply | Delete | Abandon | Operate
 
-_UPDATES = {"retry", "cancel", "pause", "resume"}
+_UPDATES = {name: name.replace("-", "_") for name in ("retry", "cancel", "pause", "resume", "rotate-certificates")}
 
 
 def decide(resource: Json) -> Wish:
@@ -164,6 +164,6 @@ def _operation(resource: Json) -> Operate | Refuse | None:
     if verb == "replace-machine" and 0 < len(machine) <= MACHINE_LENGTH:
         return Operate(wanted, "replace_machine", machine)
     if wanted in _UPDATES:
-        return Operate(wanted, wanted)
+        return Operate(wanted, _UPDATES[wanted])
     choices = ", ".join([*sorted(_UPDATES), "replace-machine=NAME"])
     return Refuse(Reason.UNKNOWN_OPERATION, f"{OPERATION} is {wanted[:100]!r}: choose one of {choices}")

@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.status import ClusterStatus, Phase
 from contracts import queues
-from contracts.workflows import CLUSTER, workflow_id
+from contracts.workflows import CLUSTER, CertificatesAnswer, workflow_id
 from deploy.paths import state_dir
 from deploy.stack import Stack, StackError
 from workers.cli.errors import CliError, NoAnswerError, explained
@@ -52,7 +52,9 @@ class Look:
     @property
     def settled(self) -> bool:
         """Whether nothing more happens by itself; of a deleted cluster the ending is still to come."""
-        return bool(self.ending) or self.status.phase not in BUSY | {Phase.DELETED}
+        operation = self.status.operation
+        under_way = operation is not None and operation.outcome is None
+        return bool(self.ending) or not (under_way or self.status.phase in BUSY | {Phase.DELETED})
 
     @property
     def deserted(self) -> bool:
@@ -104,16 +106,28 @@ class ClusterClient:
             raise await self._known(error, UPDATE) from error
         return result
 
-    async def _status(self, condition: QueryRejectCondition | None, ending: str = "") -> ClusterStatus:
+    async def certificates(self) -> CertificatesAnswer:
+        """Ask for the machines' certificates; CliError when the cluster's workflow has ended."""
         try:
-            status: ClusterStatus = await self._handle.query(
-                "status", result_type=ClusterStatus, reject_condition=condition, rpc_timeout=ANSWER
+            return await self._query("certificates", CertificatesAnswer, QueryRejectCondition.NOT_OPEN)
+        except WorkflowQueryRejectedError as error:
+            raise CliError(f"{self.label} has ended: {await self._ending()}", AGAIN) from error
+
+    async def _status(self, condition: QueryRejectCondition | None, ending: str = "") -> ClusterStatus:
+        return await self._query("status", ClusterStatus, condition, ending)
+
+    async def _query(
+        self, name: str, result_type: type[Answer], condition: QueryRejectCondition | None, ending: str = ""
+    ) -> Answer:
+        try:
+            answer: Answer = await self._handle.query(
+                name, result_type=result_type, reject_condition=condition, rpc_timeout=ANSWER
             )
         except WorkflowQueryFailedError as error:
-            raise CliError(f"{self.label} has no status: {ending or error}", CORRECT) from error
+            raise CliError(f"{self.label} has no {name}: {ending or error}", CORRECT) from error
         except RPCError as error:
             raise await self._known(error, ANSWER) from error
-        return status
+        return answer
 
     async def _ending(self) -> str:
         """Return how the last run ended, in a sentence."""

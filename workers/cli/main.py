@@ -2,6 +2,7 @@
 
 import typer
 
+from workers.cli.certificates import certificates
 from workers.cli.hypervisors import hypervisors
 from workers.cli.kubeconfig import kubeconfig
 from workers.cli.leftovers import leftovers
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command("list")(list_clusters)
 app.command()(status)
 app.command()(logs)
+app.command()(certificates)
 app.command()(kubeconfig)
 app.command()(leftovers)
 app.command()(hypervisors)

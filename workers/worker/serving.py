@@ -16,6 +16,7 @@ from workflows.delete import DeleteClusterWorkflow
 from workflows.hypervisor import HypervisorWorkflow
 from workflows.messages import FittingMessages
 from workflows.replace import RepairMachineWorkflow, ReplaceMachineWorkflow
+from workflows.rotate import RotateCertificatesWorkflow
 
 WORKFLOWS: list[type] = [
     ClusterWorkflow,
@@ -23,6 +24,7 @@ WORKFLOWS: list[type] = [
     DeleteClusterWorkflow,
     ReplaceMachineWorkflow,
     RepairMachineWorkflow,
+    RotateCertificatesWorkflow,
     HypervisorWorkflow,
 ]
 WAITING = 32

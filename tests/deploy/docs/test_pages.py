@@ -32,4 +32,4 @@ def test_the_lifetimes_that_the_text_tells() -> None:
     assert (ROOT_TTL, BACKDATED) == ("87600h", "1h")
     assert SHORT_TTL_SECONDS == {"admin": 600, "etcd-healthcheck-client": 600, "super-admin": 600}
     assert (MIN_TTL_SECONDS, USER_TTL_SECONDS) == (60, 3600)
-    assert CertificatesSpec().leaf_ttl_hours == CertificatesSpec.model_fields["leaf_ttl_hours"].default == 30 * 24
+    assert CertificatesSpec().leaf_ttl_hours == CertificatesSpec.model_fields["leaf_ttl_hours"].default == 7 * 24

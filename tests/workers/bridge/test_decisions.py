@@ -139,7 +139,7 @@ def test_operations_by_annotation(value: str, wish: Operate) -> None:
 def test_an_operation_that_there_is_not_is_refused_with_those_that_there_are(value: str) -> None:
     wish = decide(annotated(OPERATION, value, accepted=2))
     assert isinstance(wish, Refuse)
-    assert "choose one of cancel, pause, resume, retry, replace-machine=NAME" in wish.message
+    assert "choose one of cancel, pause, resume, retry, rotate-certificates, replace-machine=NAME" in wish.message
     assert len(wish.message) < 300
 
 

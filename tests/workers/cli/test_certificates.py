@@ -1,0 +1,47 @@
+"""``g8s certificates`` against a real server."""
+
+import json
+
+from api.status import Phase
+from tests.support.fakes import Script
+from tests.workers.cli.conftest import Program
+from tests.workflows.conftest import Clusters
+
+
+async def test_shows_each_certificate(clusters: Clusters, g8s: Program) -> None:
+    handle = await clusters.start("certified")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    result = await g8s.run("certificates", "certified")
+    assert result.status == 0
+    lines = result.out.splitlines()
+    assert lines[0].split() == ["MACHINE", "CERTIFICATE", "SERIAL", "ENDS", "IN", "NOTE"]
+    [apiserver] = [line for line in lines if " kube-apiserver " in line]
+    assert apiserver.split()[0] == "control-plane-1"
+    assert lines[-1].startswith("renewed next at ")
+
+
+async def test_renews_them_when_asked(clusters: Clusters, script: Script, g8s: Program) -> None:
+    script.audited = {"kubelet-client"}
+    script.unseen = {f"workers-1/kubelet-client/{count:02x}" for count in range(9)}
+    handle = await clusters.start("renewed")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    result = await g8s.run("certificates", "renewed", "--renew")
+    assert result.status == 0
+    assert "all certificates will be renewed" in result.err
+    assert "RotateCertificates" in result.out
+    rows = [line for line in result.out.splitlines() if line.startswith("workers-1")]
+    [client] = [line for line in rows if "kubelet-client" in line]
+    assert client.endswith("not seen in use yet")
+
+
+async def test_tells_programs_and_fails_when_a_machine_was_left_out(
+    clusters: Clusters, script: Script, g8s: Program
+) -> None:
+    script.silent.add("workers-2")
+    handle = await clusters.start("partly-renewed")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "rotate_certificates")
+    await clusters.until(handle, lambda status: bool(status.unrenewed))
+    result = await g8s.run("certificates", "partly-renewed", "-o", "json")
+    assert result.status == 1
+    assert "workers-2" in json.loads(result.out)["unrenewed"]

@@ -1,0 +1,174 @@
+"""Renewing the certificates of a living cluster."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from api.errors import ErrorCode
+from api.status import ClusterStatus, Phase
+from contracts import activities as names
+from contracts.workflows import proposed_id
+from planning.certificates import rotation_time
+from tests.support.clusters import Handle
+from tests.support.resources import cluster
+from tests.workflows.conftest import Clusters
+from tests.workflows.test_machines import ended, since
+
+ROTATION = "RotateCertificates"
+
+
+def rotations(status: ClusterStatus) -> int:
+    return sum(record.type == ROTATION for record in status.recent_operations)
+
+
+async def gone(clusters: Clusters, handle: Handle) -> None:
+    """Delete a cluster: an idle one would keep the server's time from flying for others."""
+    await clusters.send(handle, "delete")
+    await handle.result()
+
+
+async def test_each_machine_makes_keys_is_given_certificates_and_shows_them(clusters: Clusters) -> None:
+    handle = await clusters.start("rotated")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    first = len(clusters.script.calls)
+    answer = await clusters.send(handle, "rotate_certificates", reason="test", requested_by="jane")
+    assert answer.message == "all certificates will be renewed"
+    status = await clusters.until(handle, lambda status: ended(status, ROTATION))
+    assert (status.phase, status.unrenewed) == (Phase.RUNNING, {})
+    assert status.recent_operations[-1].requested_by == "jane"
+    calls = since(clusters, first)
+    assert calls[:3] == [names.ENSURE_AUTHORITY] * 3
+    order = [names.RENEW_KEYS, names.SIGN_CERTIFICATES, names.INSTALL_MACHINE, names.VERIFY_SERVING]
+    assert {name: calls.count(name) for name in order} == dict.fromkeys(order, 3)
+    assert status.rotate_at
+    assert timedelta(0) < status.rotate_at - datetime.now(UTC) <= timedelta(days=1)
+
+
+async def test_they_are_renewed_at_their_time_of_day(skipping_clusters: Clusters) -> None:
+    clusters = skipping_clusters
+    now, soon = datetime.now(UTC), timedelta(minutes=3)
+    cluster_id = proposed_id("default", "daily", "first-uid")
+    times_of_day = (f"{minute // 60:02}:{minute % 60:02}" for minute in range(24 * 60))
+    specs = [{"certificates": {"rotationTime": time}} for time in times_of_day]
+    due = {rotation_time(cluster("daily", **spec).spec, cluster_id, now): spec for spec in specs}
+    first = min(at for at in due if at > now + soon)
+    handle = await clusters.start("daily", uid="first-uid", **due[first])
+    status = await clusters.until(handle, lambda status: rotations(status) == 1)
+    assert status.cluster_id == cluster_id
+    ended = status.recent_operations[-1]
+    assert first <= ended.started_at < first + timedelta(minutes=1)
+    assert (ended.outcome, ended.requested_by) == ("Succeeded", "")
+    assert status.rotate_at == first + timedelta(days=1)
+    await gone(clusters, handle)
+
+
+async def test_a_machine_that_does_not_answer_holds_nobody_back(skipping_clusters: Clusters) -> None:
+    clusters = skipping_clusters
+    handle = await clusters.start("partly")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.silent.add("workers-1")
+    await clusters.send(handle, "rotate_certificates")
+    status = await clusters.until(handle, lambda status: rotations(status) == 1)
+    assert list(status.unrenewed) == ["workers-1"]
+    assert "MachineNotReady: machine workers-1 does not answer" in status.unrenewed["workers-1"]
+    ended_at = status.recent_operations[-1].finished_at
+    assert status.rotate_at
+    assert status.rotate_at <= ended_at + timedelta(hours=1, minutes=1)
+    # It is tried again within the hour.
+    clusters.script.silent.clear()
+    status = await clusters.until(handle, lambda status: not status.unrenewed)
+    assert rotations(status) >= 2
+    await gone(clusters, handle)
+
+
+async def test_before_it_lives_a_cluster_has_nothing_to_renew(clusters: Clusters) -> None:
+    clusters.script.failures[names.CLAIM] = 1000
+    handle = await clusters.start("unborn")
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await clusters.send(handle, "rotate_certificates")
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == ErrorCode.API_NOT_READY
+
+
+async def test_it_waits_for_resume(clusters: Clusters) -> None:
+    handle = await clusters.start("held")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    await clusters.send(handle, "pause")
+    answer = await clusters.send(handle, "rotate_certificates")
+    assert answer.message.endswith("once it is resumed")
+    await clusters.send(handle, "retry")  # it looks at its machines, and at nothing else
+    assert clusters.script.count(names.RENEW_KEYS) == 0
+    await clusters.send(handle, "resume")
+    await clusters.until(handle, lambda status: ended(status, ROTATION))
+
+
+async def test_it_goes_after_what_was_asked_for_before(clusters: Clusters) -> None:
+    handle = await clusters.start("ordered")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.failures[names.DELETE_MACHINE] = 1
+    await clusters.send(handle, "replace_machine", machine="workers-1")
+    await clusters.send(handle, "rotate_certificates")
+    status = await clusters.until(handle, lambda status: ended(status, ROTATION))
+    assert [record.type for record in status.recent_operations[-2:]] == ["ReplaceMachine", ROTATION]
+
+
+async def test_a_sealed_vault_is_waited_for(clusters: Clusters) -> None:
+    handle = await clusters.start("sealed")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.failure_code = ErrorCode.VAULT_SEALED
+    clusters.script.failures[names.SIGN_CERTIFICATES] = 3
+    await clusters.send(handle, "rotate_certificates")
+    status = await clusters.until(handle, lambda status: ended(status, ROTATION))
+    assert status.unrenewed == {}
+
+
+async def test_one_that_was_cancelled_leaves_the_cluster_as_it_is(clusters: Clusters) -> None:
+    handle = await clusters.start("stopped")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.failures[names.SIGN_CERTIFICATES] = 1000
+    await clusters.send(handle, "rotate_certificates")
+    await clusters.until(handle, lambda status: bool(status.operation and status.operation.type == ROTATION))
+    await clusters.send(handle, "cancel")
+    status = await clusters.until(handle, lambda status: ended(status, ROTATION, "Cancelled"))
+    assert (status.phase, status.unrenewed) == (Phase.RUNNING, {})
+    assert status.rotate_at
+    assert status.rotate_at < datetime.now(UTC) + timedelta(hours=1)
+
+
+async def test_clients_are_waited_for_and_told_of_when_they_are_late(skipping_clusters: Clusters) -> None:
+    clusters = skipping_clusters
+    clusters.script.audited = {"kubelet-client"}
+    handle = await clusters.start("watched")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.unseen = {f"workers-1/kubelet-client/{count:02x}" for count in range(20)}
+    await clusters.send(handle, "rotate_certificates")
+    await clusters.until(handle, lambda status: ended(status, ROTATION))
+    status = await clusters.until(handle, lambda status: bool(status.stale_clients))
+    assert status.stale_clients == ["kubelet-client of workers-1"]
+    clusters.script.unseen.clear()
+    await clusters.until(handle, lambda status: not status.stale_clients)
+    await gone(clusters, handle)
+
+
+async def test_another_lifetime_is_followed_at_once(clusters: Clusters) -> None:
+    handle = await clusters.start("changed")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    spec = cluster(certificates={"leafTTLHours": 48}).spec
+    answer = await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
+    assert answer.message == "certificates will be as they are specified now"
+    status = await clusters.until(handle, lambda status: ended(status, ROTATION))
+    again = await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
+    assert again.message == "nothing to change"
+    assert rotations(status) == 1
+
+
+async def test_another_time_of_day_renews_nothing(clusters: Clusters) -> None:
+    handle = await clusters.start("later")
+    before = await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    hour = (datetime.now(UTC) + timedelta(hours=6)).hour
+    spec = cluster(certificates={"rotationTime": f"{hour:02}:00"}).spec
+    await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
+    status = await clusters.until(handle, lambda status: status.rotate_at not in {None, before.rotate_at})
+    assert rotations(status) == 0
