@@ -19,6 +19,7 @@ from contracts.machines import (
     SEALED,
     ClusterReference,
     CommandResult,
+    CredentialsRequest,
     EndpointRequest,
     InstallRequest,
     MachineFacts,
@@ -27,6 +28,7 @@ from contracts.machines import (
     MachineRequest,
     MachinesReference,
     MachineState,
+    RenewRequest,
 )
 from tests.contract.clusters import TestCluster
 from tests.contract.rooms import SimulatedRoom, new_cluster
@@ -53,6 +55,8 @@ def test_the_queue_gets_every_machine_activity(room: SimulatedRoom) -> None:
         names.ENSURE_ENDPOINT,
         names.BOOT_MACHINE,
         names.INSTALL_MACHINE,
+        names.RENEW_KEYS,
+        names.FIND_CREDENTIALS,
         names.OBSERVE_MACHINES,
         names.FENCE_MACHINE,
         names.DELETE_MACHINE,
@@ -228,6 +232,25 @@ def test_requests_of_another_instance_are_refused(room: SimulatedRoom, cluster: 
         MachineActivities(Impostor(room.path)).boot(booting(cluster, cluster.nodes[0]))
     assert raised.value.code is ErrorCode.MACHINE_FAILED
     assert "another instance" in raised.value.message
+
+
+def test_new_keys_are_told_and_credentials_asked_for(room: SimulatedRoom, cluster: TestCluster) -> None:
+    provider, node = SimulatedProvider(room.path), cluster.nodes[0]
+    cluster.certify(provider, node)
+    activities = MachineActivities(provider)
+    renewed = activities.renew(RenewRequest(cluster=cluster.context, machine=node, names=["kubelet"]))
+    assert set(renewed.requests) == {"kubelet"}
+    asked = CredentialsRequest(cluster_id=cluster.id, machine=node.name, credentials=["a" * 64])
+    assert activities.find_credentials(asked).credentials == ["a" * 64]
+
+
+def test_a_machine_that_renews_nothing_is_not_ready(room: SimulatedRoom, cluster: TestCluster) -> None:
+    provider, node = SimulatedProvider(room.path), cluster.nodes[0]
+    cluster.certify(provider, node)
+    with pytest.raises(StepError) as raised:
+        MachineActivities(provider).renew(RenewRequest(cluster=cluster.context, machine=node, names=["etcd-peer"]))
+    assert raised.value.code is ErrorCode.MACHINE_NOT_READY
+    assert f"machine {node.name}: giantnetes-machine renew fails:" in raised.value.message
 
 
 class Failing(SimulatedProvider):

@@ -11,6 +11,7 @@ from api.cluster import ClusterSpec
 from contracts.context import ClusterContext
 from contracts.machines import (
     INSTALL_COMMAND,
+    RENEW_COMMAND,
     REQUESTS_COMMAND,
     CommandResult,
     MachineFacts,
@@ -69,6 +70,12 @@ class TestCluster:
     def requests(self, provider: Provider, machine: MachinePlan) -> MachineRequests:
         """Return the requests of a machine that is up."""
         result = provider.run_command(self.id, machine.name, REQUESTS_COMMAND)
+        assert result.exit_status == 0, result.stderr
+        return MachineRequests.model_validate_json(result.stdout)
+
+    def renew(self, provider: Provider, machine: MachinePlan, names: list[str]) -> MachineRequests:
+        """Have a machine make new keys, and return the requests with them."""
+        result = provider.run_command(self.id, machine.name, [*RENEW_COMMAND, *names])
         assert result.exit_status == 0, result.stderr
         return MachineRequests.model_validate_json(result.stdout)
 

@@ -7,11 +7,19 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api.errors import ErrorCode
 from contracts.certificates import held_by
 from contracts.errors import StepError
-from contracts.machines import INSTALL_COMMAND, REQUESTS_COMMAND, MachineState, Provider
+from contracts.machines import (
+    INSTALL_COMMAND,
+    RENEW_COMMAND,
+    REQUESTS_COMMAND,
+    MachineRequests,
+    MachineState,
+    Provider,
+)
 from tests.contract.clusters import TestCluster, wait_for
 from tests.contract.rooms import Room, new_cluster
 
@@ -20,6 +28,15 @@ def left(provider: Provider, cluster: TestCluster) -> set[tuple[str, str]]:
     """Return what has to be there or gone; processes come and go, and a bridge stays until its cluster goes."""
     found = provider.list_left(cluster.id)
     return {(item.kind, item.name) for item in found if item.kind not in {"bridge", "processes"}}
+
+
+def keys(asked: MachineRequests) -> dict[str, bytes]:
+    """Return the public keys that a machine asks with, by certificate."""
+    parsed = {name: x509.load_pem_x509_csr(request.encode()) for name, request in asked.requests.items()}
+    return {
+        name: request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        for name, request in parsed.items()
+    }
 
 
 def test_a_machine_is_made_once_and_found_again(room: Room, cluster: TestCluster) -> None:
@@ -97,6 +114,24 @@ def test_what_ends_within_an_hour_is_asked_for_again(provider: Provider, cluster
     provider.write_files(cluster.id, node.name, files)
     assert provider.run_command(cluster.id, node.name, INSTALL_COMMAND).exit_status == 0
     assert cluster.requests(provider, node).requests.keys() == booted.requests.keys()
+
+
+def test_new_keys_are_asked_with_until_they_are_certified(provider: Provider, cluster: TestCluster) -> None:
+    node, names = cluster.nodes[0], ["kubelet", "kubelet-client"]
+    first = cluster.boot(provider, node)
+    cluster.certify(provider, node)
+    new, again = cluster.renew(provider, node, names), cluster.renew(provider, node, names)
+    assert keys(new) == keys(again)
+    assert new.instance_id == first.instance_id
+    assert not set(keys(new).values()) & set(keys(first).values())
+    assert cluster.requests(provider, node).requests == {}
+    provider.write_files(cluster.id, node.name, cluster.vault.answer(node, new))
+    assert provider.run_command(cluster.id, node.name, INSTALL_COMMAND).exit_status == 0
+    assert set(provider.observe_machine(cluster.id, node.name).services.values()) == {"running"}
+    assert keys(cluster.renew(provider, node, names[:1]))["kubelet"] != keys(new)["kubelet"]
+    refused = provider.run_command(cluster.id, node.name, [*RENEW_COMMAND, "etcd-peer"])
+    assert refused.exit_status == 1
+    assert "has no use for etcd-peer" in refused.stderr
 
 
 def test_an_install_whose_answer_got_lost_is_done_again(room: Room, cluster: TestCluster) -> None:

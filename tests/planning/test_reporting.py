@@ -127,6 +127,9 @@ FAILED: dict[str, Any] = {
         (report(first_end=NOW), {"CertificatesValid": ("False", "Expired")}),
         (report(first_end=NOW + timedelta(days=1), health=None), {"CertificatesValid": ("True", "Valid")}),
         (report(health=None), {"CertificatesValid": ("Unknown", "NotProbed")}),
+        (report(unrenewed={"workers-1": "DiskFull: x"}), {"CertificatesValid": ("False", "NotRenewed")}),
+        (report(stale_clients=["kubelet-client of workers-1"]), {"CertificatesValid": ("False", "NotRenewed")}),
+        (report(first_end=NOW, unrenewed={"workers-1": "x"}), {"CertificatesValid": ("False", "Expired")}),
         (report(generation=2), {"UpToDate": ("False", "ChangePending")}),
         (report(health=None, **FAILED), {"Degraded": ("True", "VaultSealed"), "Progressing": ("False", "Idle")}),
         (
@@ -144,6 +147,17 @@ FAILED: dict[str, Any] = {
 def test_conditions(given: StatusReport, expected: dict[str, tuple[str, str]]) -> None:
     found = verdicts(given)
     assert {kind: found[kind] for kind in expected} == expected
+
+
+def test_what_was_not_renewed_is_named_with_the_day_on_which_it_matters() -> None:
+    given = report(
+        unrenewed={"workers-1": "MachineNotReady: no answer"}, stale_clients=["kubelet-client of workers-2"]
+    )
+    [found] = [condition for condition in told(given).conditions if condition.type == "CertificatesValid"]
+    assert found.message == (
+        "the first ends at 2026-12-03T12:00:00Z; workers-1 was not renewed (MachineNotReady: no answer); "
+        "kubelet-client of workers-2 goes on with its old certificate"
+    )
 
 
 def test_a_doubt_is_taken_back_only_by_who_was_heard() -> None:

@@ -179,6 +179,11 @@ class GuestCluster:
                 time.sleep(0.05)
         raise TimeoutError(f"{url} was not ready within {START_SECONDS} s: see {self._folder}/*.log")
 
+    def serial(self, machine: str, certificate: str) -> str:
+        """Return the serial number of a machine's certificate, as Vault writes it: hexadecimal, with colons."""
+        text = next((self._folder / machine).rglob(f"{certificate}.crt")).read_bytes()
+        return x509.load_pem_x509_certificate(text).serial_number.to_bytes(20).hex(":")
+
     def install(self, machine: MachinePlan) -> MachineConfig:
         """Write a machine's files, keys and certificates, as its provider would."""
         folder = self._folder / machine.name
