@@ -1,10 +1,11 @@
 """The ``Release``: a frozen, named set of component versions with digests."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from api.model import ApiModel
+from api.schema import validations
 
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -57,19 +58,52 @@ class Image(ApiModel):
         return f"{self.name}:{prefix}{self.version}{digest}"
 
 
+class SystemImage(ApiModel):
+    """An operating system with Ignition (specification 3.3.0), such as Flatcar or Fedora CoreOS.
+
+    It is a disk image, qcow2 or raw, perhaps packed by gzip, bzip2 or xz, that a BIOS boots by its own loader.
+    """
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    sha256: Sha256 = Field(description="Of the file at the URL, packed as it is.")
+
+
 class MachineImages(ApiModel):
     """What virtual machines boot (x86-64), by the SHA-256 of each file; written by `just node-image`.
 
-    ``root``, ``kernel`` and ``initrd`` are the node image, ``disk`` is what the release adds to it.
+    ``root``, ``kernel`` and ``initrd`` are the node image, ``disk`` is what the release adds to it. ``system`` is
+    there instead of the node image where machines are to have another operating system.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            (
+                "[has(self.root), has(self.kernel), has(self.initrd)].all(made, made == !has(self.system))",
+                "name root, kernel and initrd, or a system instead of them",
+            )
+        )
+    )
 
     recipe: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] = Field(
         description="Key of the packages, modules and files that they are made of."
     )
-    root: Sha256
-    kernel: Sha256
-    initrd: Sha256
+    root: Sha256 | None = None
+    kernel: Sha256 | None = None
+    initrd: Sha256 | None = None
     disk: Sha256
+    system: SystemImage | None = None
+
+    @model_validator(mode="after")
+    def _one_operating_system(self) -> Self:
+        node_image = [digest is not None for digest in (self.root, self.kernel, self.initrd)]
+        if any(has is (self.system is not None) for has in node_image):
+            raise ValueError("name root, kernel and initrd, or a system instead of them")
+        return self
+
+    @property
+    def made(self) -> dict[str, str]:
+        """The digests of what `just node-image` makes for the release, by name."""
+        return self.model_dump(include={"root", "kernel", "initrd", "disk"}, exclude_none=True)
 
 
 class Release(ApiModel):

@@ -25,7 +25,7 @@ def ensure_images(folder: Path, release: Release, find: Callable[[Release], Mapp
     running from the copies, whatever becomes of the cache that it finds them in. Raises ``StepError`` with
     BinariesMissing when it finds none, or other ones.
     """
-    digests = release.machine_images.model_dump(exclude={"recipe"})
+    digests = release.machine_images.made
     images = {name: folder / f"{digest}-{name}" for name, digest in digests.items()}
     searchable_folder(folder)
     with FileLock(folder / ".lock", timeout=LOCK_SECONDS):

@@ -30,7 +30,7 @@ def digests(files: Mapping[str, Path]) -> dict[str, str]:
 
 def differences(release: Release, found: Mapping[str, str]) -> list[str]:
     """Return a sentence for each digest of ``machine_images`` that isn't the one that the release names."""
-    named = release.machine_images.model_dump()
+    named = release.machine_images.made
     return [
         f"{name} of release {release.name} has the SHA-256 {found[name]}, and is to have {named[name]}"
         for name in sorted(found)
@@ -43,10 +43,10 @@ def write(release: Release, found: Mapping[str, str]) -> None:
 
     Raises BinariesError when something else follows them there.
     """
-    images = MachineImages(recipe=recipe(release), **found)
+    images = MachineImages(recipe=recipe(release), system=release.machine_images.system, **found)
     file = RELEASES / f"{release.name}.yaml"
     kept, _, old = file.read_text().partition(f"\n{FIELD}")
     if any(line and not line.startswith(" ") for line in old.splitlines()):
         raise BinariesError(f"{FIELD} is not the last in {file}: move what follows it before it.")
-    written = yaml.safe_dump(images.model_dump(), indent=2, sort_keys=False)
+    written = yaml.safe_dump(images.model_dump(exclude_none=True), indent=2, sort_keys=False)
     file.write_text(f"{kept.rstrip()}\n{FIELD}\n" + "".join(f"  {line}\n" for line in written.splitlines()))

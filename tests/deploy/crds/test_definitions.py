@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from api.certificate import CertificateSpec
 from api.cluster import ClusterSpec
 from api.crds import CLUSTER, KINDS
+from api.release import MachineImages
 from api.rules import faults
 from planning.releases import RELEASES
 from tests.e2e.people import attempt, kubectl, kubectl_path
@@ -181,6 +182,37 @@ def test_a_release_is_published_and_never_changed(kubeconfig: Path, tmp_path: Pa
         read["etcd"]["version"] = "9.9.9"
         assert "a release is never changed" in applied(kubeconfig, tmp_path, resource)
     assert "1.37.2" in kubectl(kubeconfig, "get", "grel")
+
+
+NODE_IMAGE = dict.fromkeys(("root", "kernel", "initrd"), "0" * 64)
+SYSTEM = {"url": "https://example.com/system.img.xz", "sha256": "0" * 64}
+MACHINE_IMAGES: list[Case] = [
+    (NODE_IMAGE, ""),
+    ({"system": SYSTEM}, ""),
+    ({}, "or a system instead of them"),
+    ({**NODE_IMAGE, "system": SYSTEM}, "or a system instead of them"),
+    ({"root": "0" * 64, "system": SYSTEM}, "or a system instead of them"),
+    ({"root": "0" * 64, "kernel": "0" * 64}, "or a system instead of them"),
+    ({"system": {**SYSTEM, "url": "file:///system.img"}}, "spec.machineImages.system.url"),
+    ({"system": {**SYSTEM, "sha256": "0" * 63}}, "spec.machineImages.system.sha256"),
+    ({"system": {"url": SYSTEM["url"]}}, "spec.machineImages.system.sha256"),
+]
+
+
+@pytest.mark.parametrize(("images", "words"), MACHINE_IMAGES, ids=lambda value: json.dumps(value)[:60])
+def test_python_and_the_api_agree_on_what_machines_boot(
+    kubeconfig: Path, tmp_path: Path, images: dict[str, Any], words: str
+) -> None:
+    wanted = {"recipe": "0" * 16, "disk": "0" * 64, **images}
+    spec = yaml.safe_load((RELEASES / "1.37.2-1.yaml").read_text())
+    spec = {key: value for key, value in spec.items() if key not in {"apiVersion", "kind", "name"}}
+    metadata = {"metadata": {"name": "1.37.2-9"}, "spec": {**spec, "machineImages": wanted}}
+    told = applied(kubeconfig, tmp_path, {**cluster({}), "kind": "Release", **metadata}, "--dry-run=server")
+    assert words in told
+    with pytest.raises(ValidationError) if words else nullcontext():
+        MachineImages.model_validate_json(json.dumps(wanted))
+    if not words:
+        assert told == ""
 
 
 CERTIFICATE: dict[str, Any] = {"clusterName": "demo", "component": "prometheus", "commonName": "prometheus"}

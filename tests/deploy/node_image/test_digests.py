@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.release import Release
+from api.release import MachineImages, Release
 from deploy.binaries import BinariesError
 from deploy.binaries.part import architecture
 from deploy.node_image import digests
@@ -50,6 +50,22 @@ def test_written_digests_are_read_again_with_all_else_as_it_was(
     assert [line for line in (tmp_path / "1.37.2-1.yaml").read_text().splitlines() if "#" in line] == comments
     (told,) = digests.differences(written, {**found, "disk": "0" * 64})
     assert told.startswith("disk of release 1.37.2-1 has the SHA-256 0000")
+
+
+def test_another_operating_system_is_not_lost(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = {"url": "https://example.com/system.img", "sha256": "0" * 64}
+    images = {"recipe": "0" * 16, "disk": "0" * 64, "system": system}
+    release = load_releases()["1.37.2-1"].model_copy(
+        update={"machine_images": MachineImages.model_validate(images)}
+    )
+    (tmp_path / "1.37.2-1.yaml").write_text((RELEASES / "1.37.2-1.yaml").read_text())
+    monkeypatch.setattr(digests, "RELEASES", tmp_path)
+    found = digests.digests({"disk": files["disk"]})
+    digests.write(release, found)
+    written = read_model(tmp_path / "1.37.2-1.yaml", Release).machine_images
+    assert (written.system, written.made) == (release.machine_images.system, found)
 
 
 def test_what_follows_them_is_not_lost(
