@@ -8,6 +8,8 @@ from typing import Any
 from contracts.machines import MachineRole
 from nodes.document import Identity, render_document
 from nodes.model import Layout, MachineConfig
+from nodes.networking import Addresses, networkd
+from nodes.self_booting import AGENT_UNIT, MASKED, RELEASE_PATHS, agent, mount_table, system_files
 from nodes.systemd import (
     BOOT_UNIT,
     boot_unit,
@@ -36,17 +38,6 @@ LAYOUT = Layout(state=f"{FOLDER}/state", logs=f"{FOLDER}/state/log", scratch=SCR
 
 
 @dataclass(frozen=True)
-class Addresses:
-    """A machine's own address with the length of its prefix, its way out, and who it asks for names."""
-
-    address: str
-    prefix: int
-    gateway: str
-    mtu: int
-    nameservers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Disk:
     """A disk by its serial number, and where it is mounted; ``keep`` what is on it through boots."""
 
@@ -71,13 +62,24 @@ def disks_of(role: MachineRole) -> list[Disk]:
     return [STATE_DISK, *([ETCD_DISK] if role is MachineRole.CONTROL_PLANE else []), SCRATCH_DISK]
 
 
-def render_ignition(identity: Identity, config: MachineConfig, addresses: Addresses, disks: list[Disk]) -> str:
-    """Return the configuration of a machine with ``disks`` beside the one of its release."""
+def render_ignition(
+    identity: Identity,
+    config: MachineConfig,
+    addresses: Addresses,
+    disks: list[Disk],
+    *,
+    self_booting: bool = False,
+) -> str:
+    """Return the configuration of a machine with ``disks`` beside the one of its release.
+
+    One that is ``self_booting`` has another operating system than our node image, and is told more.
+    """
     needs = dict.fromkeys(service.needs for service in config.services if service.needs)
+    release_paths = RELEASE_PATHS if self_booting else (RELEASE_DISK.path,)
     units = [
-        (mount_name(RELEASE_DISK.path), mount_unit(RELEASE_DISK.device, RELEASE_DISK.path, "erofs", "ro"), True),
+        *(_agent() if self_booting else _release_mount()),
         *((mount_name(disk.path), mount_unit(disk.device, disk.path, "ext4"), True) for disk in disks),
-        (BOOT_UNIT, boot_unit([RELEASE_DISK.path, *(disk.path for disk in disks)]), True),
+        (BOOT_UNIT, boot_unit([*release_paths, *(disk.path for disk in disks)]), True),
         *((need_name(need), need_unit(need), False) for need in needs),
         *((unit_name(service.name), service_unit(service), False) for service in config.services),
     ]
@@ -87,15 +89,36 @@ def render_ignition(identity: Identity, config: MachineConfig, addresses: Addres
             "filesystems": [_filesystem(disk) for disk in disks],
             "files": [
                 _file("/etc/hostname", f"{identity.name}\n", 0o644),
-                _file("/etc/systemd/network/10-machine.network", _network(addresses), 0o644),
+                _file("/etc/systemd/network/10-machine.network", networkd(addresses), 0o644),
                 _file(f"{FOLDER}/machine.json", render_document(identity, config), 0o600),
+                *(_system(addresses) if self_booting else ()),
             ],
         },
         "systemd": {
-            "units": [{"name": name, "contents": text, "enabled": enabled} for name, text, enabled in units]
+            "units": [
+                *({"name": name, "contents": text, "enabled": enabled} for name, text, enabled in units),
+                *({"name": name, "mask": True} for name in MASKED if self_booting),
+            ]
         },
     }
     return json.dumps(document, indent=1)
+
+
+def _release_mount() -> list[tuple[str, str, bool]]:
+    path = RELEASE_DISK.path
+    return [(mount_name(path), mount_unit(RELEASE_DISK.device, path, "erofs", "ro"), True)]
+
+
+def _agent() -> list[tuple[str, str, bool]]:
+    return [(AGENT_UNIT, agent(), True)]
+
+
+def _system(addresses: Addresses) -> list[dict[str, Any]]:
+    """Return files of an operating system that isn't ours; to its own table of mounts, a line is added."""
+    return [
+        *(_file(file.path, file.content, mode) for file, mode in system_files(addresses)),
+        {"path": "/etc/fstab", "append": [{"source": _data(mount_table(RELEASE_DISK.device))}]},
+    ]
 
 
 def _filesystem(disk: Disk) -> dict[str, Any]:
@@ -110,16 +133,9 @@ def _filesystem(disk: Disk) -> dict[str, Any]:
 
 
 def _file(path: str, content: str, mode: int) -> dict[str, Any]:
-    encoded = base64.b64encode(content.encode()).decode()
-    return {"path": path, "mode": mode, "overwrite": True, "contents": {"source": f"data:;base64,{encoded}"}}
+    return {"path": path, "mode": mode, "overwrite": True, "contents": {"source": _data(content)}}
 
 
-def _network(addresses: Addresses) -> str:
-    """A fixed address needs nobody to answer, so that a machine comes up by itself (systemd.network(5))."""
-    return (
-        "[Match]\nDriver=virtio_net\n\n"
-        f"[Link]\nMTUBytes={addresses.mtu}\n\n"
-        f"[Network]\nAddress={addresses.address}/{addresses.prefix}\nGateway={addresses.gateway}\n"
-        f"{''.join(f'DNS={server}{chr(10)}' for server in addresses.nameservers)}"
-        "LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
-    )
+def _data(content: str) -> str:
+    """Return the URL that holds a content (RFC 2397)."""
+    return f"data:;base64,{base64.b64encode(content.encode()).decode()}"

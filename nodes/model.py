@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from api.release import Release
 from contracts.machines import MachineRequest
+
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where an operating system has its programs."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,8 @@ class Layout:
 
     ``config`` is made anew at each boot; ``state`` holds keys, certificates and opened secrets and lives as
     long as the machine; ``etcd`` is the volume of a control plane slot and outlives it; ``scratch`` is for
-    containers. ``binaries`` maps a command to its file where that isn't below ``/opt/bin``.
+    containers. ``binaries`` maps a command to its file where that isn't below ``/opt/bin``. ``tools`` is a folder
+    of programs that the operating system lacks or has in other versions; empty where it has all that is called.
     """
 
     config: str = "/etc/kubernetes"
@@ -22,10 +27,23 @@ class Layout:
     scratch: str = "/var/lib"
     logs: str = "/var/log/giantnetes"
     binaries: Mapping[str, str] = field(default_factory=dict)
+    tools: str = ""
 
     def binary(self, command: str) -> str:
         """Return the file of a command."""
         return self.binaries.get(command, f"/opt/bin/{command}")
+
+    def tool(self, program: str) -> str:
+        """Return the file of a program of the operating system, by its path there."""
+        return f"{self.tools}/{PurePosixPath(program).name}" if self.tools else program
+
+    def search_path(self, path: str) -> str:
+        """Return the folders that programs are looked for in, by those of the operating system."""
+        return f"{self.tools}:{path}" if self.tools else path
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a service that calls programs wherever the operating system has them."""
+        return {"PATH": self.search_path(SYSTEM_PATH)} if self.tools else {}
 
     def key(self, certificate: str) -> str:
         """Return the file of a certificate's private key."""

@@ -74,6 +74,22 @@ def boot_unit(mounts: Iterable[str]) -> str:
     )
 
 
+def agent_unit(program: str, mounts: Iterable[str]) -> str:
+    """Return the unit of QEMU's guest agent, which comes from one of ``mounts``."""
+    return _unit(
+        "[Unit]",
+        "Description=QEMU guest agent",
+        f"RequiresMountsFor={' '.join(mounts)}",
+        "StartLimitIntervalSec=0",
+        "[Service]",
+        f"ExecStart={_command(program, '--retry-path')}",
+        "Restart=always",
+        "RestartSec=1",
+        "[Install]",
+        "WantedBy=multi-user.target",
+    )
+
+
 def mount_unit(device: str, path: str, kind: str, options: str = "") -> str:
     """Return the unit that mounts a disk; its name must be ``mount_name(path)``."""
     return _unit(

@@ -43,9 +43,10 @@ from contracts.machines import (
     is_meant,
 )
 from nodes.document import Identity
-from nodes.ignition import BOOTED, LAYOUT, SCRATCH_DISK, Addresses, Disk, disks_of, render_ignition
+from nodes.ignition import BOOTED, LAYOUT, SCRATCH_DISK, Disk, disks_of, render_ignition
 from nodes.machine.store import private_folder, write_file
 from nodes.model import MachineConfig
+from nodes.networking import Addresses
 from nodes.render import render
 from nodes.systemd import MACHINE_PROGRAM
 from planning.placement import network_on

@@ -1,6 +1,6 @@
 """containerd (its "CRI Plugin Config Guide")."""
 
-from nodes.model import File, Layout, Scope, Service
+from nodes.model import SYSTEM_PATH, File, Layout, Scope, Service
 
 CONTAINERD = "containerd"
 SOCKET = "/run/containerd/containerd.sock"
@@ -14,7 +14,7 @@ def containerd(layout: Layout) -> Service:
     return Service(
         name=CONTAINERD,
         argv=(*preload, layout.binary(CONTAINERD), f"--config={_config_path(layout)}"),
-        environment={"PATH": "/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        environment={"PATH": f"/opt/bin:{layout.search_path(SYSTEM_PATH)}"},
         notifies=True,
         starts_containers=True,
     )

@@ -25,10 +25,11 @@ def endpoint_parts(scope: Scope) -> Parts:
     """Return keepalived with its configuration and its question to the API server, where there is an address."""
     if not has_virtual_address(scope):
         return Parts()
-    argv = ("/usr/sbin/keepalived", "--dont-fork", "--log-console", "--vrrp", f"--use-file={_config_path(scope)}")
+    program, environment = scope.layout.tool("/usr/sbin/keepalived"), scope.layout.environment()
+    argv = (program, "--dont-fork", "--log-console", "--vrrp", f"--use-file={_config_path(scope)}")
     return Parts(
         files=(File(_config_path(scope), _config(scope)), File(_check_path(scope), _check(scope))),
-        services=(Service(name=KEEPALIVED, argv=argv, weight=CONTROL_PLANE_WEIGHT),),
+        services=(Service(KEEPALIVED, argv, environment, weight=CONTROL_PLANE_WEIGHT),),
     )
 
 

@@ -32,6 +32,7 @@ def kubelet(scope: Scope) -> Service:
             f"--root-dir={layout.scratch}/kubelet",
             *labels(machine),
         ),
+        environment=layout.environment(),
         needs=presence(scope, cluster.endpoint),
         listens=(KUBELET_PORT,),
         after=(CONTAINERD,),

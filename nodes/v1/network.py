@@ -9,15 +9,12 @@ import json
 
 import yaml
 
-from nodes.model import File, Layout, Scope, Service
+from nodes.model import SYSTEM_PATH, File, Layout, Scope, Service
 from nodes.v1.apiserver import readiness
 from nodes.v1.kubeconfig import kubeconfig_path
 
 KUBELET_CONFIG = "kubelet"
 """The kubeconfig that all of them use. RBAC gives nodes what they read (template ``network`` of the add-ons)."""
-
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where they find nft, iptables, ipset and ip."""
 
 RESTART_SECONDS = 10
 """They end while the API refuses them, as it does before the add-ons' roles are there, and are slow to start."""
@@ -51,7 +48,7 @@ def kube_proxy(scope: Scope) -> Service:
     return Service(
         name="kube-proxy",
         argv=(scope.layout.binary("kube-proxy"), f"--config={_proxy_path(scope.layout)}"),
-        environment={"PATH": PATH},
+        environment={"PATH": _path(scope)},
         needs=readiness(scope, scope.request.cluster.endpoint),
         restart_seconds=RESTART_SECONDS,
         listens=(PROXY_HEALTH_PORT,),
@@ -72,7 +69,7 @@ def flannel(scope: Scope) -> Service:
             "--ip-masq",
             f"--iptables-resync={RESYNC_SECONDS}",
         ),
-        environment={"NODE_NAME": machine.name, "PATH": PATH},
+        environment={"NODE_NAME": machine.name, "PATH": _path(scope)},
         needs=readiness(scope, endpoint),
         restart_seconds=RESTART_SECONDS,
     )
@@ -100,11 +97,16 @@ def felix(scope: Scope) -> Service:
             **{f"FELIX_{name}": value for name, value in settings.items()},
             "USE_POD_CIDR": "true",  # addresses are host-local's, and Calico's own are not to be looked for
             "KUBECONFIG": kubeconfig_path(scope.layout, KUBELET_CONFIG),
-            "PATH": PATH,
+            "PATH": _path(scope),
         },
         needs=readiness(scope, scope.request.cluster.endpoint),
         restart_seconds=RESTART_SECONDS,
     )
+
+
+def _path(scope: Scope) -> str:
+    """Return where nft, iptables, ipset and ip are found."""
+    return scope.layout.search_path(SYSTEM_PATH)
 
 
 def _plugins(scope: Scope) -> str:

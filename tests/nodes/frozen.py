@@ -17,9 +17,11 @@ from api.release import Release
 from contracts.context import ClusterContext
 from contracts.machines import MachinePlan, MachineRequest
 from nodes.document import Identity
-from nodes.ignition import LAYOUT, Addresses, disks_of, render_ignition
+from nodes.ignition import LAYOUT, disks_of, render_ignition
 from nodes.model import Layout, MachineConfig
+from nodes.networking import Addresses
 from nodes.render import render
+from nodes.self_booting import with_tools
 from planning.create import BALANCED_ENDPOINT_HOST, CONTROL_PLANE, FIRST_SLOT_HOST, machine_groups
 from planning.releases import load_releases
 
@@ -64,8 +66,16 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "10.20.7.0/24",
     ),
     "virtual-node": ({"provider": "libvirt", "node_pools": [_POOL]}, "gpu", "10.20.7.0/24"),
+    "virtual-self-booting": (
+        {"provider": "libvirt", "control_plane": {"replicas": 3}},
+        CONTROL_PLANE,
+        "10.20.7.0/24",
+    ),
 }
 """Spec, group and machine network by name; the last machine of the group is rendered."""
+
+SELF_BOOTING = "virtual-self-booting"
+"""The one with another operating system than the node image."""
 
 
 def rendered(release: Release, case: str) -> str:
@@ -73,21 +83,24 @@ def rendered(release: Release, case: str) -> str:
     request = make_request(release.name, case)
     config = render(release, request, layout_of(case))
     if case.startswith("virtual"):
-        return yaml.dump(_decoded(ignition(request, config)), Dumper=_Dumper, sort_keys=False)
+        document = ignition(request, config, self_booting=case == SELF_BOOTING)
+        return yaml.dump(_decoded(document), Dumper=_Dumper, sort_keys=False)
     return yaml.dump(_plain(dataclasses.asdict(config)), Dumper=_Dumper, sort_keys=False)
 
 
 def layout_of(case: str) -> Layout:
     """Return where things are on the machine of a case."""
+    if case == SELF_BOOTING:
+        return with_tools(LAYOUT)
     return LAYOUT if case.startswith("virtual") else Layout()
 
 
-def ignition(request: MachineRequest, config: MachineConfig) -> dict[str, Any]:
+def ignition(request: MachineRequest, config: MachineConfig, *, self_booting: bool = False) -> dict[str, Any]:
     """Return the Ignition configuration of a virtual machine."""
     identity = Identity(name=request.machine.name, instance_id="00000000-0000-4000-8000-000000000000")
     addresses = Addresses(config.address, 24, request.cluster.address(1), 1500, ("192.0.2.53",))
     document: dict[str, Any] = json.loads(
-        render_ignition(identity, config, addresses, disks_of(request.machine.role))
+        render_ignition(identity, config, addresses, disks_of(request.machine.role), self_booting=self_booting)
     )
     return document
 
@@ -95,8 +108,11 @@ def ignition(request: MachineRequest, config: MachineConfig) -> dict[str, Any]:
 def _decoded(document: dict[str, Any]) -> dict[str, Any]:
     """Return an Ignition configuration with its files as text, and the machine's document as data."""
     for file in document["storage"]["files"]:
-        text = base64.b64decode(file["contents"]["source"].partition("base64,")[2]).decode()
-        file["contents"] = json.loads(text) if file["path"].endswith(".json") else text
+        (part,) = [file["contents"]] if "contents" in file else file["append"]
+        text = base64.b64decode(part["source"].partition("base64,")[2]).decode()
+        file["contents" if "contents" in file else "append"] = (
+            json.loads(text) if file["path"].endswith(".json") else text
+        )
     return document
 
 

@@ -14,7 +14,7 @@ from nodes.model import Need, Service
 from nodes.render import render
 from nodes.systemd import mount_name, need_name, need_unit, service_unit
 from planning.releases import load_releases
-from tests.nodes.frozen import CASES, ignition, layout_of, make_request
+from tests.nodes.frozen import CASES, SELF_BOOTING, ignition, layout_of, make_request
 
 RELEASE = load_releases()["1.37.2-1"]
 VIRTUAL = [case for case in CASES if case.startswith("virtual")]
@@ -29,7 +29,16 @@ def validator() -> Path:
 
 def configuration(case: str) -> dict[str, Any]:
     request = make_request(RELEASE.name, case)
-    return ignition(request, render(RELEASE, request, layout_of(case)))
+    config = render(RELEASE, request, layout_of(case))
+    return ignition(request, config, self_booting=case == SELF_BOOTING)
+
+
+def units_of(document: dict[str, Any]) -> dict[str, str]:
+    """Return the text of each unit by its name, which none has twice; that of a masked one is empty."""
+    units = document["systemd"]["units"]
+    found = {unit["name"]: unit.get("contents", "") for unit in units}
+    assert len(found) == len(units)
+    return found
 
 
 def joined(unit: str) -> str:
@@ -57,9 +66,7 @@ def test_the_validator_finds_mistakes(validator: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", VIRTUAL)
 def test_only_what_is_to_outlive_a_boot_is_kept(case: str) -> None:
     wiped = {each["device"]: each["wipeFilesystem"] for each in configuration(case)["storage"]["filesystems"]}
-    wanted = {"state": False, "scratch": True} | (
-        {"etcd": False} if case.startswith("virtual-control-plane") else {}
-    )
+    wanted = {"state": False, "scratch": True} | ({} if case == "virtual-node" else {"etcd": False})
     assert wiped == {f"/dev/disk/by-id/virtio-{serial}": wipe for serial, wipe in wanted.items()}
 
 
@@ -82,8 +89,7 @@ def test_a_service_that_needs_something_waits_for_it() -> None:
 
 @pytest.mark.parametrize("case", VIRTUAL)
 def test_each_unit_that_is_waited_for_is_there_once(case: str) -> None:
-    units = {unit["name"]: unit["contents"] for unit in configuration(case)["systemd"]["units"]}
-    assert len(units) == len(configuration(case)["systemd"]["units"])
+    units = units_of(configuration(case))
     wanted = {name for text in units.values() for name in re.findall(r"^Wants=(\S+)$", text, re.MULTILINE)}
     assert wanted == {name for name in units if name.startswith("await-")} != set()
 
@@ -95,6 +101,6 @@ def test_mount_units_have_the_names_that_systemd_wants() -> None:
 
 @pytest.mark.parametrize("case", VIRTUAL)
 def test_mounts_are_named_after_their_paths(case: str) -> None:
-    for unit in configuration(case)["systemd"]["units"]:
-        if where := re.search(r"^Where=(\S+)$", unit["contents"], re.MULTILINE):
-            assert unit["name"] == mount_name(where[1])
+    for name, text in units_of(configuration(case)).items():
+        if where := re.search(r"^Where=(\S+)$", text, re.MULTILINE):
+            assert name == mount_name(where[1])
