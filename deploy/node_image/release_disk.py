@@ -1,4 +1,4 @@
-"""Making a release disk: what a release adds to the node image, a second read-only file system at /opt.
+"""Making a release disk: what a release adds to an operating system, a second read-only file system at /opt.
 
 A new Kubernetes version is a new disk, and no new operating system. The same parts give the same bytes.
 """
@@ -19,11 +19,13 @@ from deploy.binaries.resolve import built
 from deploy.node_image.build import node_image, run
 from deploy.node_image.containers import container_images, coredns
 from deploy.node_image.packages import HERE, wanted
+from deploy.node_image.programs import STARTER, lay_out_programs
 from deploy.node_image.unpacked import lay_out
 
 PROJECT = HERE.parent.parent
 MACHINE_PROGRAM = PROJECT / "nodes" / "machine"
 COMMAND = HERE / "giantnetes-machine"
+LABELS = HERE / "file_contexts"
 WHEELS = ("cryptography", "cffi")
 """What the machine program imports beside Debian's Python: Debian's own cryptography can't open CMS envelopes."""
 
@@ -76,8 +78,8 @@ def _folders(release: Release) -> list[str]:
 
 def _sources() -> Iterator[Path]:
     yield from sorted(MACHINE_PROGRAM.glob("*.py"))
-    yield from (HERE / name for name in ("containers.py", "release_disk.py", "unpacked.py", COMMAND.name))
-    yield from (HERE / "image.yaml", HERE / "packages.lock")
+    yield from (HERE / name for name in ("containers.py", "programs.py", "release_disk.py", "unpacked.py"))
+    yield from (COMMAND, STARTER, LABELS, HERE / "image.yaml", HERE / "packages.lock")
 
 
 def _fill(release: Release, content: Path, scratch: Path, report: Report) -> str:
@@ -94,13 +96,15 @@ def _fill(release: Release, content: Path, scratch: Path, report: Report) -> str
     system = scratch / "system"
     run(["fsck.erofs", f"--extract={system}", str(node_image(report)["root"])], scratch)
     _copy_machine_program(tree / "lib" / "giantnetes", scratch, system)
+    lay_out_programs(tree / "debian", system, (system / "opt").rglob("*.so"))
     for image in container_images(release, system, scratch, report):
         name = image.reference.rpartition("/")[2].replace(":", "-")
         lay_out(tree / "images" / name, image)
     for folder in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
         folder.chmod(0o755)  # whatever the umask
     disk = content / "release.erofs"
-    run(["mkfs.erofs", "--quiet", "--all-root", f"-T{wanted().epoch}", f"-U{UUID}", str(disk), str(tree)], scratch)
+    options = ["--quiet", "--all-root", f"--file-contexts={LABELS}", f"-T{wanted().epoch}", f"-U{UUID}"]
+    run(["mkfs.erofs", *options, str(disk), str(tree)], scratch)
     disk.chmod(0o555)
     return f"release {release.name}"
 

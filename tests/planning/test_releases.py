@@ -12,8 +12,8 @@ from planning.releases import RELEASES, load_releases
 LOCK = Path(__file__).parents[2] / "uv.lock"
 RECIPES = Path(__file__).parents[2] / "deploy" / "binaries"
 DIGESTS = {
-    "1.36.3-1": "4a0d00695a35073b84b9998bb2a545ead434113424c129fe076baf614d07a7d8",
-    "1.37.2-1": "08115def59aeb053bdbd21450ca14e9125726d67118901e0e2032d7a61935602",
+    "1.36.3-1": "7ea0b22b29e18ec42bc928db8e610f9ca308fbfce5fe39d1a7b509eb6c99130c",
+    "1.37.2-1": "a1a0905889788c3effabf0a49ba989a1a932907f836a552a0d5d46f62869dbfe",
 }
 
 
