@@ -85,7 +85,8 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ),
     ErrorCode.BINARIES_MISSING: ErrorInfo(
         Fault.OPERATOR,
-        "run `just binaries RELEASE` on the machine of the worker, or `just node-image RELEASE` on the hypervisor",
+        "run `just binaries RELEASE` on the machine of the worker, or `just node-image RELEASE` on the "
+        "hypervisor, which has to reach the URLs that its releases name",
         retryable=True,
     ),
     ErrorCode.CAPACITY: ErrorInfo(Fault.CAPACITY, "free some, or ask for less", retryable=True),

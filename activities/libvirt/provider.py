@@ -18,12 +18,12 @@ from libvirt import virDomain
 from activities.libvirt.agent import Agent, AgentSilentError
 from activities.libvirt.errors import step_errors
 from activities.libvirt.hypervisor import Hypervisor
-from activities.libvirt.images import ensure_images
+from activities.libvirt.images import ensure_images, remove_overlays
 from activities.libvirt.leftovers import find_leftovers
 from activities.libvirt.networks import Networks
 from activities.libvirt.places import DOCUMENT, ETCD, IGNITION, SCRATCH, STATE, Places, checked, searchable_folder
 from activities.libvirt.units import UNITS_COMMAND, machine_state, read_units, service_states
-from activities.libvirt.xml import DomainSpec, Volume, domain_xml
+from activities.libvirt.xml import DomainSpec, Images, SelfBooting, Volume, domain_xml
 from activities.parallel import gather
 from api.errors import ErrorCode
 from api.release import Release
@@ -48,6 +48,7 @@ from nodes.machine.store import private_folder, write_file
 from nodes.model import MachineConfig
 from nodes.networking import Addresses
 from nodes.render import render
+from nodes.self_booting import with_tools
 from nodes.systemd import MACHINE_PROGRAM
 from planning.placement import network_on
 from planning.releases import load_releases
@@ -101,6 +102,10 @@ class LibvirtProvider:
     ) -> MachineFacts:
         """Make the machine unless it exists, and switch it on unless it is. An existing one is never changed."""
         cluster_id = cluster.cluster_id
+        with step_errors(f"bringing the images of {cluster.spec.release}"):
+            self._refuse_deleted(cluster_id)
+            # Before others of the cluster would have to wait for a download.
+            images = ensure_images(self._places.images, _release(cluster), self._images)
         with self._changing(cluster_id, machine.name):
             self._refuse_deleted(cluster_id)
             folder = self._places.machine(cluster_id, machine.name)
@@ -113,8 +118,8 @@ class LibvirtProvider:
             name = self._places.domain(cluster_id, machine.name)
             self._networks.ensure(_network(cluster, machine))
             uuid = document["instance_id"]
-            self._empty_scratch(cluster_id, machine.name, uuid)
-            self._hypervisor.ensure_domain(name, uuid, lambda: self._domain(cluster, machine, document))
+            self._renew(cluster_id, machine.name, uuid)
+            self._hypervisor.ensure_domain(name, uuid, lambda: self._domain(cluster, machine, document, images))
             return MachineFacts(
                 name=machine.name,
                 instance_id=document["instance_id"],
@@ -212,18 +217,25 @@ class LibvirtProvider:
         }
         _clear(folder)
         searchable_folder(folder)
-        ignition = render_ignition(identity, config, addresses, disks_of(request.machine.role))
+        disks, self_booting = disks_of(request.machine.role), _boots_itself(cluster)
+        ignition = render_ignition(identity, config, addresses, disks, self_booting=self_booting)
         write_file(folder / IGNITION, ignition.encode())
         write_file(folder / DOCUMENT, json.dumps(document).encode())
         return document
 
     def _render(self, request: MachineRequest) -> MachineConfig:
-        return render(_release(request.cluster), request, LAYOUT)
+        layout = with_tools(LAYOUT) if _boots_itself(request.cluster) else LAYOUT
+        return render(_release(request.cluster), request, layout)
 
-    def _domain(self, cluster: ClusterContext, machine: MachinePlan, document: dict[str, Any]) -> str:
+    def _domain(
+        self,
+        cluster: ClusterContext,
+        machine: MachinePlan,
+        document: dict[str, Any],
+        images: Images | SelfBooting,
+    ) -> str:
         """Make a machine's volumes, and return what its domain is to be."""
-        release, cluster_id = _release(cluster), cluster.cluster_id
-        images = ensure_images(self._places.images, release, self._images)
+        cluster_id = cluster.cluster_id
         console = self._places.console(cluster_id, machine.name)
         searchable_folder(console.parent)
         spec = DomainSpec(
@@ -251,10 +263,11 @@ class LibvirtProvider:
         volume = self._places.volume(cluster_id, name, disk.serial)
         return Volume(self._hypervisor.ensure_volume(volume, SIZES_MIB[disk.serial]), disk.serial, disk.keep)
 
-    def _empty_scratch(self, cluster_id: str, name: str, uuid: str) -> None:
-        """Make the scratch volume of a machine that is off anew: it may be what fills the disk."""
+    def _renew(self, cluster_id: str, name: str, uuid: str) -> None:
+        """Make what a machine that is off has no use for anew: its scratch volume may be what fills the disk."""
         domain = self._hypervisor.domain_with(uuid)
         if domain is not None and self._hypervisor.is_off(domain, paused=False):
+            remove_overlays(self._places.images, domain.name())
             self._hypervisor.remove_volume(self._places.volume(cluster_id, name, SCRATCH))
             self._volume(cluster_id, name, SCRATCH_DISK)
 
@@ -263,6 +276,7 @@ class LibvirtProvider:
             self._hypervisor.remove_domain(domain)
         if self._domains(cluster_id, name):
             raise StepError(ErrorCode.NOT_GONE, f"the domain of {name} is there again after its removal")
+        remove_overlays(self._places.images, self._places.domain(cluster_id, name))
         for kind in (STATE, SCRATCH):
             self._hypervisor.remove_volume(self._places.volume(cluster_id, name, kind))
         _clear(self._places.machine(cluster_id, name))
@@ -324,6 +338,11 @@ def _release(cluster: ClusterContext) -> Release:
     if release is None:
         raise StepError(ErrorCode.UNKNOWN_RELEASE, f"there is no release {cluster.spec.release}")
     return release
+
+
+def _boots_itself(cluster: ClusterContext) -> bool:
+    """Whether a cluster's machines have another operating system than the node image."""
+    return _release(cluster).machine_images.system is not None
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

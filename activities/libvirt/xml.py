@@ -26,6 +26,10 @@ the next two it ticks 250 times a second instead. The others spare work that is 
 the kernel changes its own code (static keys), QEMU 7.2 may keep the translation of the breakpoint that stood there
 meanwhile. Processors that come there are trapped for ever, until they are missed for 20 s."""
 
+IGNITION = "opt/com.coreos/config"
+IGNITION_OF_FLATCAR = "opt/org.flatcar-linux/config"
+"""Names in QEMU's fw_cfg under which Ignition looks for its configuration: that of most systems, and Flatcar's."""
+
 SLOW_FEATURES = ("erms", "la57", "smap", "pku")
 """What QEMU emulates at a cost, and what programs don't need: with ``erms`` the kernel copies and clears memory by
 instructions that are emulated byte by byte, the others make each access to memory slower."""
@@ -44,6 +48,18 @@ class Images:
     root: Path
     kernel: Path
     initrd: Path
+    disk: Path
+
+
+@dataclass(frozen=True)
+class SelfBooting:
+    """What a machine with another operating system boots from: read-only files, shared by all of them.
+
+    ``system`` is a disk image in ``format`` (qcow2, raw), which has a loader of its own.
+    """
+
+    system: Path
+    format: str
     disk: Path
 
 
@@ -67,7 +83,7 @@ class DomainSpec:
     machine: str
     cpus: int
     memory_mib: int
-    images: Images
+    images: Images | SelfBooting
     ignition: Path
     console: Path
     volumes: tuple[Volume, ...]
@@ -81,13 +97,8 @@ def domain_xml(spec: DomainSpec) -> str:
     _tag(domain, spec.cluster_id, spec.machine)
     SubElement(domain, "memory", unit="MiB").text = str(spec.memory_mib)
     SubElement(domain, "vcpu", placement="static").text = str(spec.cpus)
-    firmware = SubElement(domain, "sysinfo", type="fwcfg")
-    SubElement(firmware, "entry", name="opt/com.coreos/config", file=str(spec.ignition))
-    boot = SubElement(domain, "os")
-    SubElement(boot, "type", arch="x86_64", machine="q35").text = "hvm"
     emulated = spec.kind == "qemu"
-    command_line = f"{COMMAND_LINE} {EMULATED}" if emulated else COMMAND_LINE
-    _texts(boot, kernel=str(spec.images.kernel), initrd=str(spec.images.initrd), cmdline=command_line)
+    _boot(domain, spec)
     features = SubElement(domain, "features")
     SubElement(features, "acpi")
     if emulated:
@@ -99,18 +110,33 @@ def domain_xml(spec: DomainSpec) -> str:
     for feature in SLOW_FEATURES if emulated else ():
         SubElement(cpu, "feature", policy="disable", name=feature)
     SubElement(domain, "clock", offset="utc")
-    _texts(domain, on_poweroff="destroy", on_reboot="restart", on_crash="destroy")
+    # What a self-booting machine has written to its root is gone when it is off, and not before.
+    again = "destroy" if isinstance(spec.images, SelfBooting) else "restart"
+    _texts(domain, on_poweroff="destroy", on_reboot=again, on_crash="destroy")
     _devices(SubElement(domain, "devices"), spec)
     return ET.tostring(domain, encoding="unicode")
 
 
+def _boot(domain: Element, spec: DomainSpec) -> None:
+    """Say where the kernel comes from, and where Ignition finds its configuration."""
+    names = (IGNITION, IGNITION_OF_FLATCAR) if isinstance(spec.images, SelfBooting) else (IGNITION,)
+    firmware = SubElement(domain, "sysinfo", type="fwcfg")
+    for name in names:
+        SubElement(firmware, "entry", name=name, file=str(spec.ignition))
+    boot = SubElement(domain, "os")
+    SubElement(boot, "type", arch="x86_64", machine="q35").text = "hvm"
+    if isinstance(spec.images, Images):
+        command_line = f"{COMMAND_LINE} {EMULATED}" if spec.kind == "qemu" else COMMAND_LINE
+        _texts(boot, kernel=str(spec.images.kernel), initrd=str(spec.images.initrd), cmdline=command_line)
+
+
 def _devices(devices: Element, spec: DomainSpec) -> None:
-    shared = ((spec.images.root, "root"), (spec.images.disk, RELEASE_DISK.serial))
     targets = (f"vd{letter}" for letter in "abcdefgh")
-    for path, serial in shared:
-        disk = _disk(devices, path, serial, next(targets), {"type": "raw"})
-        SubElement(disk, "readonly")
-        SubElement(disk, "shareable")
+    if isinstance(spec.images, SelfBooting):
+        _transient_root(devices, spec.images, next(targets))
+    else:
+        _shared(devices, spec.images.root, "root", next(targets))
+    _shared(devices, spec.images.disk, RELEASE_DISK.serial, next(targets))
     for volume in spec.volumes:
         driver = {"type": "qcow2", "discard": "unmap", **({} if volume.lasting else {"cache": "unsafe"})}
         _disk(devices, volume.path, volume.serial, next(targets), driver)
@@ -125,6 +151,19 @@ def _devices(devices: Element, spec: DomainSpec) -> None:
     SubElement(random, "backend", model="random").text = "/dev/urandom"
     SubElement(devices, "memballoon", model="none")
     SubElement(devices, "controller", type="usb", model="none")
+
+
+def _transient_root(devices: Element, images: SelfBooting, target: str) -> None:
+    """Have libvirt put an overlay above the image at each start of the domain, and remove it at its end."""
+    disk = _disk(devices, images.system, "root", target, {"type": images.format, "cache": "unsafe"})
+    SubElement(disk, "boot", order="1")
+    SubElement(disk, "transient", shareBacking="yes")
+
+
+def _shared(devices: Element, path: Path, serial: str, target: str) -> None:
+    disk = _disk(devices, path, serial, target, {"type": "raw"})
+    SubElement(disk, "readonly")
+    SubElement(disk, "shareable")
 
 
 def _disk(devices: Element, path: Path, serial: str, target: str, driver: dict[str, str]) -> Element:

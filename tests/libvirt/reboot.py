@@ -29,13 +29,13 @@ def reboot(folder: Path) -> None:
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     for path in Path("/run/libvirt").iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    _start_firewall(folder)
+    start_firewall(folder)
     for daemon in ("virtlogd", "libvirtd"):
         subprocess.run([daemon, "--daemon", "--pid-file", f"/run/libvirt/{daemon}.pid"], check=True)
 
 
-def _start_firewall(folder: Path) -> None:
-    """Run the command of the unit, as systemd does before libvirt's daemon."""
-    (command,) = re.findall(r"^ExecStart=(.*)$", FIREWALL.read_text(), re.MULTILINE)
+def start_firewall(folder: Path) -> None:
+    """Run the commands of the unit, as systemd does before libvirt's daemon."""
     environment = {**os.environ, "GIANTNETES_HYPERVISOR": str(folder)}
-    subprocess.run(shlex.split(command.replace("$$", "$")), env=environment, check=True)
+    for command in re.findall(r"^ExecStart(?:Pre)?=(.*)$", FIREWALL.read_text(), re.MULTILINE):
+        subprocess.run(shlex.split(command.replace("$$", "$")), env=environment, check=True)

@@ -14,6 +14,7 @@ from activities.libvirt.xml import (
     DomainSpec,
     Images,
     NetworkSpec,
+    SelfBooting,
     Volume,
     domain_xml,
     network_xml,
@@ -34,6 +35,9 @@ SPEC = DomainSpec(
     volumes=(Volume(Path("/v/state"), "state"), Volume(Path("/v/scratch"), "scratch", lasting=False)),
     network="g8s.c0ffee",
 )
+
+OTHER = dataclasses.replace(SPEC, images=SelfBooting(Path("/i/system"), "qcow2", Path("/i/disk")))
+"""A machine with another operating system."""
 
 NETWORK = NetworkSpec("g8s.c0ffee", "g8s0", "c0ffee", IPv4Network("10.32.7.0/24"))
 
@@ -57,6 +61,29 @@ def test_images_are_shared_and_never_written_to() -> None:
     for serial, disk in disks().items():
         shared = disk.find("readonly") is not None and disk.find("shareable") is not None
         assert shared is (serial in {"root", "release"})
+
+
+def test_another_operating_system_boots_by_its_own_loader_from_what_is_thrown_away() -> None:
+    domain = ET.fromstring(domain_xml(OTHER))
+    assert [domain.find(f"os/{name}") for name in ("kernel", "initrd", "cmdline")] == [None, None, None]
+    root = disks(OTHER)["root"]
+    assert root.find("boot[@order='1']") is not None
+    assert root.find("transient[@shareBacking='yes']") is not None
+    assert root.find("driver[@type='qcow2']") is not None
+    assert root.find("readonly") is None
+    assert disks(OTHER)["release"].find("readonly") is not None
+    assert domain.findtext("on_reboot") == "destroy"
+    assert ET.fromstring(domain_xml(SPEC)).findtext("on_reboot") == "restart"
+
+
+def test_ignition_is_where_an_operating_system_looks_for_it() -> None:
+    entries = {
+        spec: [entry.attrib for entry in ET.fromstring(domain_xml(spec)).findall("sysinfo/entry")]
+        for spec in (SPEC, OTHER)
+    }
+    file = str(SPEC.ignition)
+    assert entries[SPEC] == [{"name": "opt/com.coreos/config", "file": file}]
+    assert entries[OTHER] == [*entries[SPEC], {"name": "opt/org.flatcar-linux/config", "file": file}]
 
 
 def test_only_what_a_crash_may_harm_is_written_carelessly() -> None:
