@@ -60,8 +60,8 @@ def audit_policy(layout: Layout, audit: AuditSpec, *, several: bool) -> File:
         "rules": [
             {"level": "None", "nonResourceURLs": [f"{path}*" for path in HEALTH_PATHS]},
             {"level": "None", "resources": [_EVENTS, {"group": "events.k8s.io", "resources": ["events"]}]},
-            *([_STANDBY] if several else []),
-            {"level": "None", "resources": [_LEASES]},
+            *([_looks_at_leases()] if several else []),
+            {"level": "None", "resources": [_leases()]},
             {"level": "Metadata", "resources": _SECRET_BODIES},
             *([_CHANGES] if audit.level == "Request" else []),
             {"level": "Metadata"},
@@ -70,15 +70,17 @@ def audit_policy(layout: Layout, audit: AuditSpec, *, several: bool) -> File:
     return File(audit_policy_path(layout), yaml.safe_dump(document, sort_keys=False))
 
 
-_LEASES = {"group": "coordination.k8s.io", "resources": ["leases"]}
-_STANDBY = {
-    "level": "Metadata",
-    "users": [CERTIFICATES["kube-controller-manager"].common_name],
-    "verbs": ["get"],
-    "resources": [_LEASES],
-}
 _EVENTS = {"group": "", "resources": ["events"]}
 _CHANGES = {"level": "Request", "verbs": ["create", "update", "patch", "delete", "deletecollection"]}
+
+
+def _leases() -> dict[str, Any]:
+    return {"group": "coordination.k8s.io", "resources": ["leases"]}
+
+
+def _looks_at_leases() -> dict[str, Any]:
+    user = CERTIFICATES["kube-controller-manager"].common_name
+    return {"level": "Metadata", "users": [user], "verbs": ["get"], "resources": [_leases()]}
 
 
 def audit_policy_path(layout: Layout) -> str:

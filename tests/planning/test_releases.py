@@ -12,8 +12,8 @@ from planning.releases import RELEASES, load_releases
 LOCK = Path(__file__).parents[2] / "uv.lock"
 RECIPES = Path(__file__).parents[2] / "deploy" / "binaries"
 DIGESTS = {
-    "1.36.3-1": "7ea0b22b29e18ec42bc928db8e610f9ca308fbfce5fe39d1a7b509eb6c99130c",
-    "1.37.2-1": "a1a0905889788c3effabf0a49ba989a1a932907f836a552a0d5d46f62869dbfe",
+    "1.36.3-1": "c3584e2b7b8f14fad0d23cee2f8938383bc9f6f9af50e86d27d45a84c7139a42",
+    "1.37.2-1": "5c30a789813e7c4ee703ae933a2376e55247f02b833b0ac33bad61b282ae725d",
 }
 
 
