@@ -82,11 +82,12 @@ class Entity:
         # What was changed while the operation ran is still to come.
         self.context = result.context.model_copy(update={"spec": self.context.spec})
         machines = machine_names(self.context.spec)
-        known = {**self.certificates, **result.certificates}
-        self.certificates = {name: known[name] for name in machines if name in known}
         for machine, issued in result.issued.items():
             self.issued[machine] = {**self.issued.get(machine, {}), **issued}
         self.issued = {name: self.issued[name] for name in machines if name in self.issued}
+        ends = {name: min(each.expires_at for each in has.values()) for name, has in self.issued.items() if has}
+        known = {**self.certificates, **result.certificates, **ends}
+        self.certificates = {name: known[name] for name in machines if name in known}
         self._await_clients(result)
 
     def _await_clients(self, result: OperationResult) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
+from activities.kubernetes.serving import ports
 from activities.vault import Task
+from contracts.certificates import CERTIFICATES
 from planning.quotas import Quotas
+from tests.contract.clusters import TestCluster
 from tests.deploy.chart.rendering import (
     CHART,
     EVERYTHING,
@@ -175,7 +178,9 @@ def test_connections_are_kept_to_what_each_process_needs() -> None:
         (chosen,) = policy["spec"]["podSelector"]["matchExpressions"]
         (rule,) = policy["spec"]["egress"]
         allowed[name] = set(chosen["values"]), {port["port"] for port in rule["ports"]}
-    assert allowed == {"api": (API, {443, 6443}), "vault": (VAULTED, {8200}), "guests": (GUESTS, {6443, 2379})}
+    cluster = TestCluster("local", "127.64.1.0/24").context
+    served = {port for certificate in CERTIFICATES for port in ports(certificate, cluster)}
+    assert allowed == {"api": (API, {443, 6443}), "vault": (VAULTED, {8200}), "guests": (GUESTS, served)}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""Certificates of real virtual machines, renewed while their cluster is used."""
+
+import asyncio
+import time
+
+import pytest
+
+from api.status import ClusterStatus
+from contracts.workflows import Accepted, CertificatesAnswer
+from tests.e2e.people import ready_nodes
+from tests.libvirt.guests import Guest, in_a_room
+from tests.libvirt.machines import MACHINES
+from tests.libvirt.pods import Pods
+from tests.support.clusters import status
+from tests.support.stack import say
+
+pytestmark = in_a_room
+CLIENTS_SECONDS = 900
+
+
+@pytest.fixture(scope="module")
+def pods(guest: Guest) -> Pods:
+    return Pods(guest.cluster_id, guest.hypervisor, guest.places)
+
+
+async def known(guest: Guest) -> CertificatesAnswer:
+    answer: CertificatesAnswer = await guest.handle.query("certificates", result_type=CertificatesAnswer)
+    return answer
+
+
+def started(pods: Pods, machine: str) -> str:
+    """Return when each service of a machine that runs was started."""
+    listed = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1"
+    return pods.on_machine(machine, f"systemctl show --property=Id,ExecMainStartTimestampMonotonic $({listed})")
+
+
+async def rotate(guest: Guest) -> ClusterStatus:
+    before = len((await status(guest.handle)).recent_operations)
+    await guest.handle.execute_update("rotate_certificates", {"reason": "test"}, result_type=Accepted)
+    while len((found := await status(guest.handle)).recent_operations) == before:
+        await asyncio.sleep(0.5)
+    return found
+
+
+async def test_all_are_renewed_and_nothing_is_restarted(guest: Guest, pods: Pods) -> None:
+    before, running = await known(guest), {machine: started(pods, machine) for machine in MACHINES}
+    began = time.monotonic()
+    found = await rotate(guest)
+    say(f"certificates of {len(MACHINES)} virtual machines were renewed in {time.monotonic() - began:.1f} s")
+    assert (found.recent_operations[-1].outcome, found.unrenewed) == ("Succeeded", {})
+    after = await known(guest)
+    for machine, certificates in before.issued.items():
+        for name, issued in certificates.items():
+            assert after.issued[machine][name].serial != issued.serial
+    assert {machine: started(pods, machine) for machine in MACHINES} == running
+    assert sorted(ready_nodes(guest.kubeconfig)) == MACHINES
+
+
+async def test_clients_are_seen_with_their_new_certificates(guest: Guest) -> None:
+    began = time.monotonic()
+    while (waiting := (await known(guest)).awaited) and time.monotonic() - began < CLIENTS_SECONDS:
+        await guest.handle.execute_update("retry", {"reason": "look"}, result_type=Accepted)
+        await asyncio.sleep(10)
+    assert waiting == []
+    say(f"all clients were seen with their new certificates {time.monotonic() - began:.0f} s later")
