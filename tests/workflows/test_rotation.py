@@ -1,5 +1,6 @@
 """Renewing the certificates of a living cluster."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from tests.workflows.conftest import Clusters
 from tests.workflows.test_machines import ended, since
 
 ROTATION = "RotateCertificates"
+MACHINES = ("control-plane-1", "workers-1", "workers-2")
 
 
 def rotations(status: ClusterStatus) -> int:
@@ -172,3 +174,30 @@ async def test_another_time_of_day_renews_nothing(clusters: Clusters) -> None:
     await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
     status = await clusters.until(handle, lambda status: status.rotate_at not in {None, before.rotate_at})
     assert rotations(status) == 0
+
+
+async def test_a_change_during_a_rotation_is_followed_after_it(clusters: Clusters) -> None:
+    handle = await clusters.start("meanwhile")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    gate = clusters.script.gates[names.VERIFY_SERVING] = asyncio.Event()
+    await clusters.send(handle, "rotate_certificates")
+    await clusters.until(handle, lambda _: clusters.script.count(names.VERIFY_SERVING) > 0)
+    spec = cluster(certificates={"leafTTLHours": 48}).spec
+    await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
+    gate.set()
+    status = await clusters.until(handle, lambda status: rotations(status) == 2)
+    assert [record.outcome for record in status.recent_operations[-2:]] == ["Succeeded", "Succeeded"]
+
+
+async def test_a_delete_ends_a_rotation_and_nothing_is_renewed_of_what_goes(clusters: Clusters) -> None:
+    handle = await clusters.start("ending")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    gate = clusters.script.gates[names.INSTALL_MACHINE] = asyncio.Event()
+    await clusters.send(handle, "rotate_certificates")
+    await clusters.until(handle, lambda _: clusters.script.count(names.INSTALL_MACHINE) > len(MACHINES))
+    await clusters.send(handle, "delete")
+    with pytest.raises(WorkflowUpdateFailedError):
+        await clusters.send(handle, "rotate_certificates")
+    gate.set()
+    assert "nothing is left" in await handle.result()
+    assert clusters.script.count(names.VERIFY_SERVING) == 0
