@@ -3,11 +3,11 @@
 Rules are said twice, to Python and to the API server, as in ``api.cluster``.
 """
 
-from ipaddress import ip_address
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from api.hosts import DnsName, IpAddress
 from api.model import RESERVED_PREFIXES, ApiModel, DnsLabel
 from api.resource import Condition, Short, Time
 from api.schema import keyed_by, validations
@@ -18,38 +18,6 @@ MAX_NAMES = 32
 _RESERVED = f"{list(RESERVED_PREFIXES)}.exists(prefix, %s.startsWith(prefix))"
 _NO_RESERVED = f"names that begin with {' or '.join(RESERVED_PREFIXES)} are taken by the cluster itself"
 
-
-def _is_link_local(value: str) -> str:
-    address = ip_address(value)
-    if str(address) != value:
-        raise ValueError(f"{value} is written {address}")
-    if address.is_link_local:
-        raise ValueError(f"{value} is link-local: it may be anybody's (RFC 3927, RFC 4291)")
-    return value
-
-
-IpAddress = Annotated[
-    str,
-    AfterValidator(_is_link_local),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "maxLength": 39,
-            **validations(
-                ("isIP(self) && ip.isCanonical(self)", "must be an IP address in its canonical form"),
-                ("!isIP(self) || !ip(self).isLinkLocalUnicast()", "link-local addresses may be anybody's"),
-            ),
-        }
-    ),
-]
-DnsName = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
-        max_length=253,
-    ),
-]
-"""A name of DNS (RFC 1123), which may begin with a wildcard (RFC 6125)."""
 
 Subject = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=64)]
 """A printable part of a subject: X.520 bounds a common name at 64 characters."""

@@ -5,10 +5,11 @@ Rules are said twice, to Python and to the API server (in CEL, Kubernetes: Valid
 """
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from api.hosts import HostName, IpAddress
 from api.model import DNS_LABEL, RESERVED_PREFIXES, ApiModel, DnsLabel, LabelKey, LabelValue
 from api.network import NetworkSpec
 from api.schema import keyed_by, validations
@@ -85,15 +86,96 @@ def _reserved_label(key: str) -> bool:
     return bool(re.match(_KUBERNETES_LABEL, key)) and not re.match(_KUBELET_LABEL, key)
 
 
+MachineCertificate = Literal[
+    "kube-apiserver",
+    "kube-apiserver-kubelet-client",
+    "kube-controller-manager",
+    "kube-controller-manager-serving",
+    "kube-scheduler",
+    "kube-scheduler-serving",
+    "etcd-server",
+    "etcd-peer",
+    "kube-apiserver-etcd-client",
+    "front-proxy-client",
+    "kubelet",
+    "kubelet-client",
+]
+"""Certificates whose keys are on machines (docs/certificates.md)."""
+
+SHOWN = (
+    "kube-apiserver",
+    "kube-controller-manager-serving",
+    "kube-scheduler-serving",
+    "etcd-server",
+    "etcd-peer",
+    "kubelet",
+)
+"""Those that servers show."""
+
+
+class ComponentCertificateSpec(ApiModel):
+    """What is special about the certificates of one kind."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            (
+                f"self.name in {list(SHOWN)} || (self.dnsNames.size() == 0 && self.ipAddresses.size() == 0)",
+                "a client's certificate has no names of hosts",
+            )
+        )
+    )
+
+    name: MachineCertificate = Field(description="Which certificates: docs/certificates.md lists them.")
+    ttl_hours: int = Field(
+        default=0,
+        ge=0,
+        le=720,
+        alias="ttlHours",
+        description="Lifetime, 24 to 720 hours; 0 is that of the others.",
+        json_schema_extra=validations(("self == 0 || self >= 24", "a lifetime must be 24 hours or more")),
+    )
+    dns_names: list[HostName] = Field(
+        default_factory=list, max_length=16, description="Names of DNS beside those that it has anyway."
+    )
+    ip_addresses: list[IpAddress] = Field(
+        default_factory=list, max_length=16, description="Addresses beside those that it has anyway."
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if self.name not in SHOWN and (self.dns_names or self.ip_addresses):
+            raise ValueError(f"{self.name} is a client's certificate, which has no names of hosts")
+        if 0 < self.ttl_hours < 24:
+            raise ValueError("ttlHours must be 24 or more")
+        return self
+
+
 class CertificatesSpec(ApiModel):
-    """How long certificates of machines live, and when they are renewed."""
+    """How long certificates of machines live, when they are renewed, and what is special about some."""
 
     leaf_ttl_hours: int = Field(
         default=168, ge=24, le=720, alias="leafTTLHours", description="Lifetime of a machine's certificates."
     )
     rotation_time: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
-        default="03:00", description="Time of day, UTC, at which they are renewed."
+        default="03:00", description="Time of day, UTC, at which they are renewed, or up to an hour later."
     )
+    components: list[ComponentCertificateSpec] = Field(
+        default_factory=list,
+        max_length=len(get_args(MachineCertificate)),
+        json_schema_extra=keyed_by("name"),
+        description="What is special about some.",
+    )
+
+    def special(self, name: str) -> ComponentCertificateSpec | None:
+        """Return what is special about the certificates of a kind, if anything is."""
+        return next((component for component in self.components if component.name == name), None)
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        names = [component.name for component in self.components]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"components: {', '.join(twice)} is there more than once")
+        return self
 
 
 class OidcSpec(ApiModel):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from hashlib import sha256
 
+from api.cluster import ClusterSpec
 from contracts.context import ClusterContext
 from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
 from contracts.vault import Authority
@@ -61,8 +62,9 @@ class Certificate:
 
     def dns_names(self, cluster: ClusterContext, machine: MachinePlan) -> list[str]:
         """Return the DNS SANs for a machine."""
-        domain = cluster.spec.network.cluster_domain
-        return [name.format(machine=machine.name, domain=domain) for name in self.dns]
+        domain, special = cluster.spec.network.cluster_domain, cluster.spec.certificates.special(self.name)
+        own = [name.format(machine=machine.name, domain=domain) for name in self.dns]
+        return list(dict.fromkeys([*own, *(special.dns_names if special else ())]))
 
     def ip_addresses(self, cluster: ClusterContext, machine: MachinePlan) -> list[str]:
         """Return the IP SANs for a machine."""
@@ -72,7 +74,17 @@ class Certificate:
             "service": cluster.service_address,
             "loopback": "127.0.0.1",
         }
-        return sorted({known[kind] for kind in self.addresses})
+        return sorted({*(known[kind] for kind in self.addresses), *self.extra_addresses(cluster.spec)})
+
+    def extra_addresses(self, spec: ClusterSpec) -> list[str]:
+        """Return the IP SANs that the spec asks for beside its own."""
+        special = spec.certificates.special(self.name)
+        return special.ip_addresses if special else []
+
+    def ttl_hours(self, spec: ClusterSpec) -> int:
+        """Return how long one lives, in hours, whose key is on a machine."""
+        special = spec.certificates.special(self.name)
+        return (special.ttl_hours if special else 0) or spec.certificates.leaf_ttl_hours
 
 
 _API_NAMES = (
@@ -250,6 +262,6 @@ def wanted(certificate: Certificate, cluster: ClusterContext, machine: MachinePl
         certificate.usage.value,
         certificate.dns_names(cluster, machine),
         certificate.ip_addresses(cluster, machine),
-        cluster.spec.certificates.leaf_ttl_hours,
+        certificate.ttl_hours(cluster.spec),
     ]
     return sha256(json.dumps(said).encode()).hexdigest()[:16]

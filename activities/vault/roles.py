@@ -7,6 +7,7 @@ names stays on (``cn_validations``): switched off, a role for one component woul
 """
 
 import hashlib
+from ipaddress import ip_network
 
 from contracts.certificates import CERTIFICATES, Certificate, Usage
 from contracts.context import ClusterContext
@@ -99,7 +100,7 @@ ROOT_TTL = "87600h"
 def _certificate_role(certificate: Certificate, cluster: ClusterContext) -> Role:
     names = _names(certificate, cluster)
     ranges = _ranges(certificate, cluster)
-    seconds = SHORT_TTL_SECONDS.get(certificate.name, cluster.spec.certificates.leaf_ttl_hours * 3600)
+    seconds = SHORT_TTL_SECONDS.get(certificate.name, certificate.ttl_hours(cluster.spec) * 3600)
     return {
         **_COMMON,
         "organization": [certificate.organization] if certificate.organization else [],
@@ -142,4 +143,5 @@ def _ranges(certificate: Certificate, cluster: ClusterContext) -> list[str]:
         "service": f"{cluster.service_address}/32",
         "loopback": "127.0.0.1/32",
     }
-    return sorted({known[kind] for kind in certificate.addresses})
+    extra = {str(ip_network(address)) for address in certificate.extra_addresses(cluster.spec)}
+    return sorted({known[kind] for kind in certificate.addresses} | extra)

@@ -44,6 +44,32 @@ def faults(document: dict[str, Any]) -> list[str]:
         ({"network": {"serviceCIDR": "10.96.0.0/28"}}, "spec.network", "between /12 and /24"),
         ({"network": {"apiPort": 80}}, "spec.network.apiPort", "greater than"),
         ({"certificates": {"rotationTime": "25:00"}}, "spec.certificates.rotationTime", "match pattern"),
+        (
+            {"certificates": {"components": [{"name": "kubelet-client", "dnsNames": ["a.example"]}]}},
+            "spec.certificates.components.0",
+            "no names of hosts",
+        ),
+        (
+            {"certificates": {"components": [{"name": "kube-apiserver", "dnsNames": ["*.example"]}]}},
+            "spec.certificates.components.0.dnsNames.0",
+            "match pattern",
+        ),
+        (
+            {"certificates": {"components": [{"name": "kube-apiserver", "ipAddresses": ["169.254.1.1"]}]}},
+            "spec.certificates.components.0.ipAddresses.0",
+            "link-local",
+        ),
+        (
+            {"certificates": {"components": [{"name": "kubelet", "ttlHours": 2}]}},
+            "spec.certificates.components.0",
+            "24 or more",
+        ),
+        (
+            {"certificates": {"components": [{"name": "kubelet"}, {"name": "kubelet"}]}},
+            "spec.certificates",
+            "kubelet is there more than once",
+        ),
+        ({"certificates": {"components": [{"name": "admin"}]}}, "spec.certificates.components.0.name", "Input"),
         ({"ingress": {"version": "latest"}}, "spec.ingress.version", "match pattern"),
         ({"surprise": 1}, "spec.surprise", "not permitted"),
         (

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.certificates import wanted
+from api.cluster import SHOWN, MachineCertificate
+from contracts.certificates import CERTIFICATES, Usage, wanted
 from contracts.context import ClusterContext
 from contracts.vault import Issued
 from planning.certificates import DAY, SPREAD, Known, certificates, due, plan_rotation, rotation_time
@@ -100,6 +101,18 @@ def test_another_lifetime_makes_all_due() -> None:
 def test_other_names_make_only_their_certificates_due() -> None:
     before, after = context(), context(network={"clusterDomain": "other.local"})
     assert {item.certificate for item in due(Known(after, issued(before, NOW)), NOW)} == {"kube-apiserver"}
+
+
+def test_what_is_special_about_one_makes_that_one_due() -> None:
+    special = {"name": "kube-apiserver", "dnsNames": ["api.example.com"]}
+    before, after = context(), context(certificates={"components": [special]})
+    assert {item.certificate for item in due(Known(after, issued(before, NOW)), NOW)} == {"kube-apiserver"}
+
+
+def test_every_certificate_of_a_machine_can_be_special() -> None:
+    kinds = {name: kind for name, kind in CERTIFICATES.items() if kind.holder}
+    assert set(get_args(MachineCertificate)) == set(kinds)
+    assert set(SHOWN) == {name for name, kind in kinds.items() if Usage.SERVER in kind.usage}
 
 
 def test_who_asks_gets_all() -> None:

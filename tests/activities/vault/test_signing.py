@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from structlog.testing import capture_logs
 
 from activities.vault import Task
@@ -11,7 +12,7 @@ from activities.vault.issuances import Issuance
 from activities.vault.paths import issuance_path
 from api.errors import ErrorCode
 from contracts import activities as names
-from contracts.certificates import CERTIFICATES, held_by
+from contracts.certificates import CERTIFICATES, held_by, wanted
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.machines import MachinePlan, MachineRole
@@ -45,8 +46,39 @@ def test_a_machine_gets_all_that_it_may_hold(vault: Vault, made: ClusterContext,
         planned = {*item.dns_names(made, machine), *item.ip_addresses(made, machine)}
         assert alternative_names(certificate) == planned
         left = certificate.not_valid_after_utc - datetime.now(UTC)
-        assert abs(left - timedelta(days=30)) < timedelta(minutes=1)
+        assert abs(left - timedelta(days=7)) < timedelta(minutes=1)
     assert all(text.endswith("-----END CERTIFICATE-----\n") for text in files.values())
+
+
+def test_what_is_special_about_one_is_signed_and_nothing_else(vault: Vault) -> None:
+    special = {
+        "name": "kube-apiserver",
+        "ttlHours": 24,
+        "dnsNames": ["api.example.com"],
+        "ipAddresses": ["192.0.2.7", "2001:db8::7"],
+    }
+    cluster = vault.made(new_cluster(certificates={"components": [special]}))
+    slot = SLOT.model_copy(update={"name": "control-plane-1", "host": 11})
+    requests = dict.fromkeys(("kube-apiserver", "etcd-server"), signing_request())
+    files = sign(vault, cluster, slot, requests)
+    api, etcd = parse(files["kube-apiserver.crt"]), parse(files["etcd-server.crt"])
+    assert {"api.example.com", "192.0.2.7", "2001:db8::7", "kubernetes"} <= alternative_names(api)
+    assert abs(api.not_valid_after_utc - datetime.now(UTC) - timedelta(days=1)) < timedelta(minutes=1)
+    assert "api.example.com" not in alternative_names(etcd)
+    assert abs(etcd.not_valid_after_utc - datetime.now(UTC) - timedelta(days=7)) < timedelta(minutes=1)
+
+
+def test_what_is_known_of_a_certificate_is_told(vault: Vault, made: ClusterContext) -> None:
+    request = SigningRequest(
+        cluster=made, machine=NODE, instance_id="boot-1", requests={"kubelet-client": signing_request()}
+    )
+    signed = vault.run(names.SIGN_CERTIFICATES, request, SignedCertificates)
+    certificate, told = parse(signed.files["kubelet-client.crt"]), signed.issued["kubelet-client"]
+    assert int(told.serial.replace(":", ""), 16) == certificate.serial_number
+    assert told.credential == certificate.fingerprint(SHA256()).hex()
+    assert told.expires_at == certificate.not_valid_after_utc == signed.expires_at
+    assert told.wanted == wanted(CERTIFICATES["kubelet-client"], made, NODE)
+    assert told.audited
 
 
 def test_a_machine_that_asks_for_one_gets_one_and_its_cas(vault: Vault, made: ClusterContext) -> None:

@@ -94,6 +94,16 @@ REFUSED: list[Case] = [
     ({"network": {"clusterDomain": "Cluster.Local"}}, "spec.network.clusterDomain"),
     ({"certificates": {"rotationTime": "25:00"}}, "spec.certificates.rotationTime"),
     ({"certificates": {"leafTTLHours": 1}}, "spec.certificates.leafTTLHours"),
+    ({"certificates": {"components": [{"name": "kubelet", "ttlHours": 2}]}}, "24 hours or more"),
+    (
+        {"certificates": {"components": [{"name": "kubelet-client", "dnsNames": ["a.example"]}]}},
+        "a client's certificate has no names of hosts",
+    ),
+    (
+        {"certificates": {"components": [{"name": "kubelet", "ipAddresses": ["169.254.1.1"]}]}},
+        "link-local addresses may be anybody's",
+    ),
+    ({"certificates": {"components": [{"name": "kubelet"}, {"name": "kubelet"}]}}, "Duplicate value"),
     ({"apiServer": {"oidc": {**OIDC, "issuerURL": "http://a"}}}, "spec.apiServer.oidc.issuerURL"),
     ({"apiServer": {"oidc": {**OIDC, "usernamePrefix": "sys"}}}, "begin with system:"),
     ({"apiServer": {"oidc": {**OIDC, "groupsPrefix": "giantnetes:a"}}}, "begin with system: or giantnetes:"),
