@@ -65,6 +65,23 @@ class Awaited(WireModel):
     since: datetime
 
 
+class Access(WireModel):
+    """A client certificate that a person was given."""
+
+    user: str
+    groups: list[str] = Field(default_factory=list)
+    serial: str
+    issued_at: datetime
+    expires_at: datetime
+    break_glass: bool = False
+
+
+class Accesses(WireModel):
+    """Answer of the query ``accesses``: the last ones, in the order in which they were given."""
+
+    items: list[Access] = Field(default_factory=list)
+
+
 class Carried(WireModel):
     """What an entity takes along when it continues as new."""
 
@@ -96,6 +113,7 @@ class Carried(WireModel):
     rotate_at: datetime | None = None
     unrenewed: dict[str, str] = Field(default_factory=dict)
     awaited: dict[str, Awaited] = Field(default_factory=dict)
+    accesses: list[Access] = Field(default_factory=list)
 
 
 class CertificatesAnswer(WireModel):

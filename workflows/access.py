@@ -1,6 +1,6 @@
 """Logging in to a cluster: certificates for named people, signed on request."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -9,13 +9,13 @@ from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
 from contracts.vault import UserCertificate, UserCertificateRequest
-from contracts.workflows import CertificatesAnswer, KubeconfigRequest
+from contracts.workflows import Access, Accesses, CertificatesAnswer, KubeconfigRequest
 from workflows import policies
 from workflows.entity import Entity, refusal
 from workflows.failures import error_status
 
 
-class Access:
+class People:
     """The part of the ``Cluster`` workflow that people ask for certificates."""
 
     _entity: Entity
@@ -37,7 +37,22 @@ class Access:
         except ActivityError as error:
             described = error_status(error)
             raise refusal(ErrorCode(described.code), f"{described.message}; {described.hint}") from error
+        self._entity.record_access(
+            Access(
+                user=request.user,
+                groups=request.groups,
+                serial=certificate.serial,
+                issued_at=workflow.now(),
+                expires_at=datetime.fromisoformat(certificate.not_after),
+                break_glass=request.break_glass,
+            )
+        )
         return certificate
+
+    @workflow.query(description="Which people were given certificates, and until when.")
+    def accesses(self) -> Accesses:
+        """Return the last ones."""
+        return Accesses(items=self._entity.accesses)
 
     @workflow.query(description="Which certificates the machines have, and when they are renewed.")
     def certificates(self) -> CertificatesAnswer:

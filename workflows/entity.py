@@ -13,9 +13,10 @@ from contracts.context import ClusterContext
 from contracts.machines import machine_names, slot_names
 from contracts.repair import Unwell
 from contracts.reporting import ApiHealth
-from contracts.workflows import ApplyRequest, Awaited, Carried, Certificates, ClusterInput, OperationResult
+from contracts.workflows import Access, ApplyRequest, Awaited, Carried, Certificates, ClusterInput, OperationResult
 
 RECENT_OPERATIONS = 10
+RECENT_ACCESSES = 50
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Entity:
     unrenewed: dict[str, str] = field(default_factory=dict)
     awaited: dict[str, Awaited] = field(default_factory=dict)
     stale_clients: list[str] = field(default_factory=list)
+    accesses: list[Access] = field(default_factory=list)
     wishes: Wishes = field(default_factory=Wishes)
 
     @property
@@ -157,6 +159,10 @@ class Entity:
         if machine in slots and ill:
             raise refusal(ErrorCode.MACHINE_NOT_READY, f"{', '.join(sorted(ill))} must be repaired first")
 
+    def record_access(self, access: Access) -> None:
+        """Remember whom a certificate was given; the last fifty are kept."""
+        self.accesses = [*self.accesses, access][-RECENT_ACCESSES:]
+
     def end_operation(self, now: datetime) -> None:
         """Keep the operation that has ended among the last ten; one that was terminated could not tell its end."""
         if self.operation is None:
@@ -236,6 +242,7 @@ class Entity:
             rotate_at=self.rotate_at,
             unrenewed=self.unrenewed,
             awaited=self.awaited,
+            accesses=self.accesses,
         )
 
 
@@ -297,3 +304,4 @@ def _restore(entity: Entity, carried: Carried) -> None:
     entity.rotate_at = carried.rotate_at
     entity.unrenewed = dict(carried.unrenewed)
     entity.awaited = dict(carried.awaited)
+    entity.accesses = list(carried.accesses)

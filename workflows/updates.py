@@ -6,13 +6,13 @@ from api.errors import ErrorCode
 from api.status import Phase
 from contracts.machines import machine_names
 from contracts.workflows import Accepted, ApplyRequest, Reason, ReplaceMachineRequest
-from workflows.access import Access
+from workflows.access import People
 from workflows.children import Child
 from workflows.entity import refusal
 from workflows.reporting import Reporting
 
 
-class Updates(Access):
+class Updates(People):
     """The part of the ``Cluster`` workflow that takes updates; its loop does what they ask for."""
 
     _child: Child | None

@@ -83,9 +83,13 @@ def _rows(answer: CertificatesAnswer, now: datetime) -> Iterator[list[str]]:
         yield [
             *key,
             issued.serial if issued else "unknown",
-            (elapsed(now, issued.expires_at) or "ended") if issued else "unknown",
+            _left(issued.expires_at, now) if issued else "unknown",
             "; ".join(notes),
         ]
+
+
+def _left(end: datetime, now: datetime) -> str:
+    return elapsed(now, end) if end > now else "ended"
 
 
 def _known(answer: CertificatesAnswer) -> Known:

@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.status import ClusterStatus, Phase
 from contracts import queues
-from contracts.workflows import CLUSTER, CertificatesAnswer, workflow_id
+from contracts.workflows import CLUSTER, Accesses, CertificatesAnswer, workflow_id
 from deploy.paths import state_dir
 from deploy.stack import Stack, StackError
 from workers.cli.errors import CliError, NoAnswerError, explained
@@ -108,8 +108,15 @@ class ClusterClient:
 
     async def certificates(self) -> CertificatesAnswer:
         """Ask for the machines' certificates; CliError when the cluster's workflow has ended."""
+        return await self._living("certificates", CertificatesAnswer)
+
+    async def accesses(self) -> Accesses:
+        """Ask for the certificates that people were given; CliError when the cluster's workflow has ended."""
+        return await self._living("accesses", Accesses)
+
+    async def _living(self, name: str, answer: type[Answer]) -> Answer:
         try:
-            return await self._query("certificates", CertificatesAnswer, QueryRejectCondition.NOT_OPEN)
+            return await self._query(name, answer, QueryRejectCondition.NOT_OPEN)
         except WorkflowQueryRejectedError as error:
             raise CliError(f"{self.label} has ended: {await self._ending()}", AGAIN) from error
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from workers.cli.access import access
 from workers.cli.certificates import certificates
 from workers.cli.hypervisors import hypervisors
 from workers.cli.kubeconfig import kubeconfig
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("list")(list_clusters)
 app.command()(status)
 app.command()(logs)
+app.command()(access)
 app.command()(certificates)
 app.command()(kubeconfig)
 app.command()(leftovers)

@@ -1,5 +1,6 @@
 """``g8s kubeconfig`` against a real server: whose key, which groups, which file."""
 
+import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -126,3 +127,15 @@ async def test_errors_are_sentences(cluster: str, g8s: Program, tmp_path: Path) 
     result = await g8s.run("kubeconfig", "nobody")
     assert result.status == 1
     assert "there is no cluster default/nobody" in result.err
+
+
+async def test_who_was_given_a_certificate_is_listed(cluster: str, g8s: Program) -> None:
+    assert "nobody" in (await g8s.run("access", cluster)).err
+    await g8s.run("kubeconfig", cluster, "--user", "jane", "--group", "developers", "--output", "-")
+    await g8s.run("kubeconfig", cluster, "--group", "giantnetes:cluster-admins", "--break-glass", "--output", "-")
+    listed = (await g8s.run("access", cluster)).out.splitlines()
+    assert listed[0].split() == ["USER", "GROUPS", "SERIAL", "GIVEN", "ENDS", "IN", "NOTE"]
+    assert listed[1].split()[:3] == ["jane", "developers", "1"]
+    assert listed[2].endswith("broke the glass")
+    found = json.loads((await g8s.run("access", cluster, "-o", "json")).out)["items"]
+    assert [item["break_glass"] for item in found] == [False, True]
