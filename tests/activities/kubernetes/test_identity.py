@@ -34,6 +34,7 @@ def test_each_step_on_a_guest_has_an_activity() -> None:
         names.ENSURE_ADDONS,
         names.AWAIT_NODES,
         names.VERIFY_CLUSTER,
+        names.VERIFY_SERVING,
         names.DRAIN_NODE,
         names.UNCORDON_NODE,
     }

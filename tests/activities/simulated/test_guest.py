@@ -31,6 +31,7 @@ def test_the_queue_gets_every_guest_activity(provider: SimulatedProvider) -> Non
         names.ENSURE_ADDONS,
         names.AWAIT_NODES,
         names.VERIFY_CLUSTER,
+        names.VERIFY_SERVING,
         names.DRAIN_NODE,
         names.UNCORDON_NODE,
     }
