@@ -199,7 +199,7 @@ class ClusterWorkflow(Updates):
             return
         except ApplicationError as error:
             self._entity.waiting_on = f"certificates are not renewed: {error.message}"
-            self._rotation.ended(None)
+            self._rotation.put_off()
             return
         self._rotation.planned(plan)
         if plan.steps and plan.operation == ROTATE_CERTIFICATES:

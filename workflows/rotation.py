@@ -52,6 +52,10 @@ class Rotation:
         """Take from a plan when certificates are due next; a planner that doesn't tell is asked again later."""
         self._entity.rotate_at = plan.rotate_at or workflow.now() + policies.ROTATE_AGAIN
 
+    def put_off(self) -> None:
+        """Ask planning again later, which had no answer."""
+        self._entity.rotate_at = workflow.now() + policies.ROTATE_AGAIN
+
     def ended(self, result: OperationResult | None) -> None:
         """Take what a rotation came to: what could not be renewed is tried again soon."""
         entity = self._entity
