@@ -46,6 +46,8 @@ PROBE_HEARTBEAT_TIMEOUT = timedelta(seconds=75)
 RENEWAL_TRIES = 6
 """How often a machine is asked to renew its certificates, before it is left to a later rotation."""
 
+VAULT_AWAY = frozenset({ErrorCode.VAULT_SEALED, ErrorCode.VAULT_UNAVAILABLE, ErrorCode.VAULT_DENIED})
+
 ROTATE_AGAIN = timedelta(hours=1)
 """When certificates are renewed again that could not be."""
 

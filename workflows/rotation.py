@@ -68,27 +68,23 @@ class Rotation:
     async def look_at_clients(self) -> None:
         """See which clients have used their new certificates; who doesn't tell is asked at the next look."""
         entity = self._entity
-        if not entity.awaited:
-            return
-        context = entity.context
-        credentials = list(entity.awaited)
-        for slot in slot_names(context.spec):
-            request = CredentialsRequest(cluster_id=context.cluster_id, machine=slot, credentials=credentials)
-            try:
-                seen = await ask(
-                    names.FIND_CREDENTIALS,
-                    queues.machine(context, slot),
-                    request,
-                    CredentialsSeen,
-                    f"see which clients use their new certificates: {slot}",
-                    taken_within=policies.LOOK_QUEUE_TIMEOUT,
-                )
-            except ActivityError:
-                continue
-            for credential in seen.credentials:
+        for slot in slot_names(entity.context.spec) if entity.awaited else ():
+            for credential in await self._seen_at(slot):
                 entity.awaited.pop(credential, None)
         since = workflow.now() - policies.CLIENTS_PATIENCE
         stale = sorted(f"{each.name} of {each.machine}" for each in entity.awaited.values() if each.since < since)
         if stale != entity.stale_clients:
             entity.stale_clients = stale
             self._show()
+
+    async def _seen_at(self, slot: str) -> list[str]:
+        context = self._entity.context
+        wanted = list(self._entity.awaited)
+        request = CredentialsRequest(cluster_id=context.cluster_id, machine=slot, credentials=wanted)
+        summary = f"see which clients use their new certificates: {slot}"
+        queue, soon = queues.machine(context, slot), policies.LOOK_QUEUE_TIMEOUT
+        try:
+            seen = await ask(names.FIND_CREDENTIALS, queue, request, CredentialsSeen, summary, taken_within=soon)
+        except ActivityError:
+            return []
+        return seen.credentials

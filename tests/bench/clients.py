@@ -165,7 +165,7 @@ def _get(connection: http.client.HTTPSConnection) -> None:
 
 def _endpoints(machines: Path, api: ssl.SSLContext) -> Iterator[tuple[tuple[str, int], ssl.SSLContext]]:
     """Yield address, port and what to shake hands with, of each member of etcd and each kubelet."""
-    for folder in sorted(machines.iterdir()):
+    for folder in sorted(document.parent for document in machines.glob("*/machine.json")):
         address = json.loads((folder / "machine.json").read_text())["address"]
         if folder.name.startswith("control-plane-"):
             pki = folder / "state" / "pki" / "current"

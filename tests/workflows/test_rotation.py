@@ -201,3 +201,18 @@ async def test_a_delete_ends_a_rotation_and_nothing_is_renewed_of_what_goes(clus
     gate.set()
     assert "nothing is left" in await handle.result()
     assert clusters.script.count(names.VERIFY_SERVING) == 0
+
+
+async def test_a_control_plane_machine_that_shows_something_else_has_the_others_left_alone(
+    clusters: Clusters,
+) -> None:
+    handle = await clusters.start("careful", controlPlane={"replicas": 3})
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.fatal.add(names.VERIFY_SERVING)
+    clusters.script.fatal_code = ErrorCode.CERTIFICATE_NOT_SERVED
+    await clusters.send(handle, "rotate_certificates")
+    status = await clusters.until(handle, lambda status: ended(status, ROTATION))
+    assert status.unrenewed["control-plane-1"].startswith("CertificateNotServed: ")
+    for slot in ("control-plane-2", "control-plane-3"):
+        assert status.unrenewed[slot] == "left alone, because of control-plane-1"
+    assert clusters.script.count(names.RENEW_KEYS) == 3  # the first slot, and two nodes
