@@ -68,6 +68,8 @@ _DEFAULT = timedelta(seconds=30)
 _LONGER = {
     names.BOOT_MACHINE: timedelta(minutes=10),
     names.INSTALL_MACHINE: timedelta(minutes=4),
+    names.RENEW_KEYS: timedelta(minutes=2),
+    names.FIND_CREDENTIALS: timedelta(minutes=2),
     names.CHECK_HYPERVISOR: timedelta(minutes=3),
     names.ENSURE_NETWORK: timedelta(minutes=3),
     names.ENSURE_ENDPOINT: timedelta(minutes=1),
