@@ -12,7 +12,7 @@ CHANGEABLE = ("spec.certificates.",)
 def unsupported_changes(old: ClusterSpec, new: ClusterSpec) -> list[str]:
     """Return the paths of fields that differ and can't be changed on a living cluster, sorted.
 
-    Only the times of certificates can be, which the next rotation follows. A field that ``new`` leaves unset is
+    Only what is said of certificates can be, which a rotation follows. A field that ``new`` leaves unset is
     no wish for its default, so it is no change (Kubernetes: server-side apply).
     """
     return sorted(path for path in _differences("spec", old, new) if not path.startswith(CHANGEABLE))

@@ -7,19 +7,15 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-import urllib3
-from cryptography import x509
-
 from activities.kubernetes.client import KubernetesClient
 from activities.kubernetes.identity import LIFETIME_SECONDS, Identities, mutual_tls
 from activities.kubernetes.nodes import NODES
+from activities.kubernetes.serving import shown_certificate
 from activities.parallel import gather
 from contracts.context import ClusterContext
 from contracts.errors import StepError
 from contracts.reporting import ApiHealth
 from planning.create import CONTROL_PLANE, machine_groups
-
-CONNECT_SECONDS = 3.0
 
 
 class GuestHealth:
@@ -78,13 +74,5 @@ def _ready_nodes(client: KubernetesClient) -> list[str]:
 def _certificate_ends(url: str, tls: ssl.SSLContext) -> datetime | None:
     """Return when the certificate ends that a server shows, None when it shows none."""
     parts = urlsplit(url)
-    address = (str(parts.hostname), parts.port or 443)
-    try:
-        with (
-            urllib3.util.connection.create_connection(address, timeout=CONNECT_SECONDS) as plain,
-            tls.wrap_socket(plain, server_hostname=address[0]) as secured,
-        ):
-            shown = secured.getpeercert(binary_form=True)
-    except OSError:
-        return None
-    return x509.load_der_x509_certificate(shown).not_valid_after_utc if shown else None
+    certificate = shown_certificate(str(parts.hostname), parts.port or 443, tls)
+    return certificate.not_valid_after_utc if certificate else None

@@ -59,7 +59,12 @@ def await_serials(
 
 
 def _serial(address: str, port: int, tls: ssl.SSLContext) -> int | None:
-    """Return the serial number of the certificate that an endpoint shows, None without one that is trusted."""
+    certificate = shown_certificate(address, port, tls)
+    return certificate.serial_number if certificate else None
+
+
+def shown_certificate(address: str, port: int, tls: ssl.SSLContext) -> x509.Certificate | None:
+    """Return the certificate that an endpoint shows, None without one that is trusted."""
     try:
         with (
             socket.create_connection((address, port), timeout=CONNECT_SECONDS) as plain,
@@ -68,4 +73,4 @@ def _serial(address: str, port: int, tls: ssl.SSLContext) -> int | None:
             shown = secured.getpeercert(binary_form=True)
     except OSError:
         return None
-    return x509.load_der_x509_certificate(shown).serial_number if shown else None
+    return x509.load_der_x509_certificate(shown) if shown else None

@@ -142,8 +142,7 @@ async def _begun(rotation: WorkflowHandle[Any, OperationResult], wished: float) 
 
 
 def _processes(stack: Stack, cluster_id: str) -> set[tuple[str, int]]:
-    found = living.processes(stack, cluster_id)
-    return {(name, each.pid) for name, processes in found.items() for each in processes}
+    return {(name, pid) for name, pids in living.pids(stack, cluster_id).items() for pid in pids}
 
 
 if __name__ == "__main__":

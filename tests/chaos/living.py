@@ -100,6 +100,11 @@ def processes(stack: Stack, cluster_id: str) -> dict[str, list[psutil.Process]]:
     return found
 
 
+def pids(stack: Stack, cluster_id: str) -> dict[str, list[int]]:
+    """Return the ids of the same processes."""
+    return {name: sorted(each.pid for each in found) for name, found in processes(stack, cluster_id).items()}
+
+
 def instances(stack: Stack, cluster_id: str) -> dict[str, str]:
     """Return the instance id of each machine."""
     documents = (stack.state / "machines" / cluster_id).glob("*/machine.json")

@@ -49,8 +49,7 @@ class Rotated:
 
     def processes(self) -> dict[str, list[int]]:
         """Return the process ids of the machines' programs."""
-        found = living.processes(self.stack, self.cluster_id)
-        return {name: sorted(process.pid for process in processes) for name, processes in found.items()}
+        return living.pids(self.stack, self.cluster_id)
 
 
 @pytest.fixture(scope="module")
