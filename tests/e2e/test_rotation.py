@@ -11,7 +11,7 @@ from temporalio.client import Client
 from api.status import ClusterStatus, Phase
 from deploy.stack import Stack
 from tests.chaos import living
-from tests.e2e.people import administrator, ready_nodes, temporal
+from tests.e2e.people import administrator, ready_nodes, update_example
 from tests.support.clusters import Handle, delete, start, status, until_created
 from tests.support.leaks import LeakSearch
 
@@ -32,8 +32,7 @@ class Rotated:
     async def rotate(self) -> ClusterStatus:
         """Ask for new certificates as the cheat sheet has it, and wait until the operation has ended."""
         before = len((await status(self.handle)).recent_operations)
-        update = ("--workflow-id", self.handle.id, "--name", "rotate_certificates", "--input", "{}")
-        await asyncio.to_thread(temporal, self.stack, "workflow", "update", "execute", *update)
+        await asyncio.to_thread(update_example, self.stack, self.handle.id, "rotate_certificates")
         while len((found := await status(self.handle)).recent_operations) == before:
             await asyncio.sleep(0.1)
         return found
