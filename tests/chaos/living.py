@@ -52,7 +52,7 @@ def see(stack: Stack, namespace: str, name: str, cluster_id: str, folder: Path) 
     config = kubeconfig(stack, namespace, name, folder / f"{name}.yaml")
     known = outside.supervisor(stack).all_states()
     programs = Counter(found.path for found in known if found.group.startswith(f"{cluster_id}."))
-    services = Counter({name: len(found) for name, found in processes(stack, cluster_id).items()})
+    services = Counter({name: len(found) for name, found in pids(stack, cluster_id).items()})
     return Seen(ready_nodes(config), services, programs)
 
 
@@ -101,8 +101,12 @@ def processes(stack: Stack, cluster_id: str) -> dict[str, list[psutil.Process]]:
 
 
 def pids(stack: Stack, cluster_id: str) -> dict[str, list[int]]:
-    """Return the ids of the same processes."""
-    return {name: sorted(each.pid for each in found) for name, found in processes(stack, cluster_id).items()}
+    """Return the ids of the components among them; the program that looks at a machine comes and goes."""
+    return {
+        name: sorted(each.pid for each in found)
+        for name, found in processes(stack, cluster_id).items()
+        if not name.split("/")[1].startswith("python")
+    }
 
 
 def instances(stack: Stack, cluster_id: str) -> dict[str, str]:
