@@ -4,11 +4,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
+from activities.keys import new_key, signing_request
 from activities.vault.client import VaultClient
 from activities.vault.clock import Clock, utc_now
 from activities.vault.paths import authority_mount
@@ -65,18 +61,17 @@ class Identities:
 
     def _make(self, cluster: ClusterContext, name: str, ttl_seconds: int) -> ClientIdentity:
         kind = CERTIFICATES[name]
-        key = ec.generate_private_key(ec.SECP256R1())
-        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        key = new_key()
         signed = self._prober.sign(
             authority_mount(cluster.cluster_id, kind.authority),
             name,
-            request.public_bytes(Encoding.PEM).decode(),
+            signing_request(key),
             kind.common_name,
             {"ttl": f"{ttl_seconds}s", "exclude_cn_from_sans": True},
         )
         return ClientIdentity(
             cert_pem=signed.certificate,
-            key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+            key_pem=key,
             ca_pem=read_authority(self._prober, cluster, kind.authority),
             not_after=signed.expires_at,
         )

@@ -5,7 +5,8 @@ import re
 import structlog
 from temporalio import activity
 
-from activities.vault.client import Signed, VaultClient
+from activities.vault.client import VaultClient
+from activities.vault.passing import PassingRoles
 from activities.vault.paths import authority_mount
 from activities.vault.requests import check_request
 from activities.vault.roles import USER_TTL_SECONDS, user_role
@@ -30,7 +31,7 @@ class UserCertificates:
 
     def __init__(self, admin: VaultClient, signer: VaultClient) -> None:
         """Use the logins of ``mount-admin``, which makes and removes the role, and of ``signer``."""
-        self._admin = admin
+        self._roles = PassingRoles(admin, signer)
         self._signer = signer
 
     @activity.defn(name=names.SIGN_USER_CERTIFICATE)
@@ -46,7 +47,7 @@ class UserCertificates:
             raise StepError(ErrorCode.INVALID_SPEC, "; ".join(problems))
         mount = authority_mount(request.cluster.cluster_id, Authority.KUBERNETES)
         authority = read_authority(self._signer, request.cluster, Authority.KUBERNETES)
-        signed = self._sign(mount, request)
+        signed = self._roles.sign(mount, user_role(request), request.request, request.user)
         answer = UserCertificate(
             certificate=signed.certificate,
             authority=authority,
@@ -56,15 +57,6 @@ class UserCertificates:
         )
         _record(request, answer)
         return answer
-
-    def _sign(self, mount: str, request: UserCertificateRequest) -> Signed:
-        """Sign at a role that is there for as long: with a role that stayed, ``signer`` alone could sign again."""
-        name, role = user_role(request)
-        try:
-            self._admin.write_role(mount, name, role)
-            return self._signer.sign(mount, name, request.request, request.user, {"exclude_cn_from_sans": True})
-        finally:
-            self._admin.delete_role(mount, name)
 
 
 def user_problems(request: UserCertificateRequest) -> list[str]:

@@ -10,12 +10,8 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from activities import keys
 from contracts.vault import UserCertificate
 from contracts.workflows import KubeconfigRequest
 from deploy.stack.files import write_private
@@ -101,17 +97,15 @@ def signing_request(
 
     Raises pydantic's ValidationError when user, groups or lifetime can't be asked for.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "giantnetes")])
-    signed = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+    key = keys.new_key()
     request = KubeconfigRequest(
-        request=signed.public_bytes(Encoding.PEM).decode(),
+        request=keys.signing_request(key),
         user=user,
         groups=groups,
         ttl_seconds=ttl_seconds,
         break_glass=break_glass,
     )
-    return request, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return request, key
 
 
 def document(cluster: str, user: str, certificate: UserCertificate, key: str) -> str:
