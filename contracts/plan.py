@@ -64,7 +64,8 @@ class Plan(WireModel):
     """An operation. ``groups`` holds its machines by group: control-plane, and each node pool's name.
 
     ``spare_complete`` forbids to delete a cluster whose create had succeeded at any time. ``renewals`` maps
-    machines to those of their certificates that are to be renewed; ``rotate_at`` is when they are due again.
+    machines to those of their certificates that are to be renewed, and ``reasons`` to why; ``rotate_at`` is when
+    they are due again.
     """
 
     operation: str
@@ -74,6 +75,7 @@ class Plan(WireModel):
     groups: dict[str, list[MachinePlan]] = Field(default_factory=dict)
     steps: list[Step]
     renewals: dict[str, list[str]] = Field(default_factory=dict)
+    reasons: dict[str, str] = Field(default_factory=dict)
     rotate_at: datetime | None = None
 
 

@@ -57,13 +57,14 @@ class SigningRequest(WireModel):
     """Asks for certificates of one machine.
 
     ``requests`` maps names of ``contracts.certificates.CERTIFICATES`` to PKCS #10 requests, of which only the
-    public key counts. ``instance_id`` is recorded: the machine that the requests came from.
+    public key counts. ``instance_id`` is recorded: the machine that the requests came from. ``reason`` is why.
     """
 
     cluster: ClusterContext
     machine: MachinePlan
     instance_id: str
     requests: dict[str, str] = Field(default_factory=dict)
+    reason: str = "the machine is new"
 
 
 class Issued(WireModel):
@@ -71,7 +72,7 @@ class Issued(WireModel):
 
     ``serial`` is in hexadecimal with colons; ``credential`` is the SHA-256 of its DER in hexadecimal, by which
     audit logs of Kubernetes name it, if it is ``audited``; ``wanted`` is what it was made for
-    (``contracts.certificates.wanted``).
+    (``contracts.certificates.wanted``), and ``reason`` why.
     """
 
     serial: str
@@ -80,6 +81,8 @@ class Issued(WireModel):
     credential: str
     wanted: str
     audited: bool = False
+    starts_at: datetime | None = None
+    reason: str = ""
 
 
 class SignedCertificates(WireModel):

@@ -92,8 +92,10 @@ def plan_rotation(known: Known, now: datetime, *, asked: bool = False) -> Plan:
     """
     cluster, found = known.cluster, due(known, now, asked=asked)
     renewals: dict[str, list[str]] = {}
+    why: dict[str, list[str]] = {}
     for item in found:
         renewals.setdefault(item.machine, []).append(item.certificate)
+        why.setdefault(item.machine, []).append(item.reason)
     groups = machine_groups(cluster.spec)
     reasons = ", ".join(dict.fromkeys(item.reason for item in found))
     return Plan(
@@ -102,6 +104,7 @@ def plan_rotation(known: Known, now: datetime, *, asked: bool = False) -> Plan:
         groups=groups | {_alone(slot): [slot] for slot in groups[CONTROL_PLANE]},
         steps=list(_steps(cluster.spec, groups, set(renewals))) if found else [],
         renewals=renewals,
+        reasons={machine: ", ".join(dict.fromkeys(each)) for machine, each in why.items()},
         rotate_at=rotation_time(cluster.spec, cluster.cluster_id, now),
     )
 

@@ -141,6 +141,8 @@ class MachineSteps(Steered):
         request = SigningRequest(
             cluster=self._cluster, machine=machine, instance_id=booted.instance_id, requests=booted.requests
         )
+        if why := self._plan.reasons.get(machine.name):
+            request = request.model_copy(update={"reason": why})
         signed = await self._operation.call(
             step, names.SIGN_CERTIFICATES, self._vault, request, SignedCertificates, summary=machine.name
         )

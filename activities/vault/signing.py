@@ -88,14 +88,16 @@ class Signing:
 
 
 def _issued(request: SigningRequest, certificate: Certificate, leaf: Signed, now: datetime) -> Issued:
-    der = x509.load_pem_x509_certificate(leaf.certificate.encode()).public_bytes(Encoding.DER)
+    parsed = x509.load_pem_x509_certificate(leaf.certificate.encode())
     return Issued(
         serial=leaf.serial,
         issued_at=now,
         expires_at=leaf.expires_at,
-        credential=sha256(der).hexdigest(),
+        starts_at=parsed.not_valid_before_utc,
+        credential=sha256(parsed.public_bytes(Encoding.DER)).hexdigest(),
         wanted=wanted(certificate, request.cluster, request.machine),
         audited=certificate.audited,
+        reason=request.reason,
     )
 
 
