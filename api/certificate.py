@@ -16,6 +16,7 @@ from api.status import StatusModel
 MAX_NAMES = 32
 
 _RESERVED = f"{list(RESERVED_PREFIXES)}.exists(prefix, %s.startsWith(prefix))"
+_SHOWN = "self.machine != ''"
 _NO_RESERVED = f"names that begin with {' or '.join(RESERVED_PREFIXES)} are taken by the cluster itself"
 
 
@@ -23,16 +24,27 @@ Subject = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", max
 """A printable part of a subject: X.520 bounds a common name at 64 characters."""
 
 
+MachineName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$", max_length=63)]
+"""Name of a machine, or nothing."""
+
+
 class CertificateSpec(ApiModel):
-    """What the certificate says, and for how long."""
+    """What the certificate says, and for how long.
+
+    One with a ``machine`` shows a certificate that a component there has, and nothing is issued for it.
+    """
 
     model_config = ConfigDict(
         json_schema_extra=validations(
             ("self.clusterName == oldSelf.clusterName", "clusterName can't be changed: make another one"),
-            (f"!{_RESERVED % 'self.commonName'}", f"commonName: {_NO_RESERVED}"),
-            (f"!self.organizations.exists(name, {_RESERVED % 'name'})", f"organizations: {_NO_RESERVED}"),
+            ("self.machine == oldSelf.machine", "machine can't be changed: those of machines are shown only"),
+            (f"{_SHOWN} || !{_RESERVED % 'self.commonName'}", f"commonName: {_NO_RESERVED}"),
             (
-                "self.allowBareDomains || self.dnsNames.all(name, name.contains('.'))",
+                f"{_SHOWN} || !self.organizations.exists(name, {_RESERVED % 'name'})",
+                f"organizations: {_NO_RESERVED}",
+            ),
+            (
+                f"{_SHOWN} || self.allowBareDomains || self.dnsNames.all(name, name.contains('.'))",
                 "dnsNames: a name without a dot needs allowBareDomains",
             ),
         )
@@ -40,6 +52,10 @@ class CertificateSpec(ApiModel):
 
     cluster_name: DnsLabel = Field(description="The Cluster of this namespace whose authority signs it.")
     component: DnsLabel = Field(description="What it is for, such as prometheus.")
+    machine: MachineName = Field(
+        default="",
+        description="The machine that has it, if it is only shown: whatever is changed then is put back.",
+    )
     common_name: Subject = Field(description="The user that Kubernetes takes its holder for.")
     organizations: list[Subject] = Field(
         default_factory=list, max_length=16, description="The groups that Kubernetes takes its holder to be in."
@@ -56,6 +72,8 @@ class CertificateSpec(ApiModel):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
+        if self.machine:
+            return self
         for field, names in (("commonName", [self.common_name]), ("organizations", self.organizations)):
             if any(name.startswith(RESERVED_PREFIXES) for name in names):
                 raise ValueError(f"{field}: {_NO_RESERVED}")

@@ -1,4 +1,4 @@
-"""Conditions of a ``Cluster`` and their reasons: stable names that programs match on."""
+"""Conditions of our resources and their reasons: stable names that programs match on."""
 
 from enum import StrEnum
 
@@ -17,6 +17,9 @@ class ConditionType(StrEnum):
     DELETING = "Deleting"
     PAUSED = "Paused"
 
+
+READY = "Ready"
+"""The one condition of a ``Certificate``: there is one that is valid."""
 
 REPORTED = frozenset(ConditionType) - {ConditionType.ACCEPTED}
 """What the workflow has told. When it tells nothing for long, the bridge makes ``Available`` unknown."""
@@ -51,3 +54,6 @@ class Reason(StrEnum):
     NOT_DELETING = "NotDeleting"
     PAUSED = "Paused"
     NOT_PAUSED = "NotPaused"
+    ISSUED = "Issued"
+    ISSUING = "Issuing"
+    CLUSTER_NOT_FOUND = "ClusterNotFound"

@@ -170,7 +170,7 @@ CERTIFICATE: Final = Kind(
     kind="Certificate",
     plural="certificates",
     short_names=("gcert",),
-    description="A leaf certificate of a guest cluster. Nothing is issued for it yet.",
+    description="A leaf certificate of a guest cluster: of a client of it, or shown, of one of its components.",
     properties={"spec": structural(CertificateSpec), "status": structural(CertificateStatus)},
     columns=(
         Column("Ready", _condition("Ready"), "Whether there is one that is valid."),
@@ -178,8 +178,15 @@ CERTIFICATE: Final = Kind(
         Column("Component", ".spec.component", "What it is for."),
         Column("Secret", ".status.secretName", "Where it is."),
         Column("Until", ".status.notAfter", "Until when it is valid.", type="date"),
+        Column("Machine", ".spec.machine", "Which machine has it, if a component does.", priority=1),
         Column("Reason", ".status.reason", "Why it was issued.", priority=1),
         _AGE,
+    ),
+    rules=(
+        (
+            "self.spec.machine != '' || !self.metadata.name.contains('.')",
+            "metadata.name: names with a dot are those of components' certificates",
+        ),
     ),
 )
 

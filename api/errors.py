@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     CONFIGURATION_BROKEN = "ConfigurationBroken"
     NAME_CONFLICT = "NameConflict"
     CLUSTER_COMPLETE = "ClusterComplete"
+    CLUSTER_NOT_READY = "ClusterNotReady"
     MANAGED_BY_RESOURCE = "ManagedByResource"
     BINARIES_MISSING = "BinariesMissing"
     CAPACITY = "Capacity"
@@ -79,6 +80,9 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ErrorCode.NAME_CONFLICT: ErrorInfo(Fault.CONFIGURATION, "choose another name or namespace", retryable=False),
     ErrorCode.CLUSTER_COMPLETE: ErrorInfo(
         Fault.CONFIGURATION, "`retry` goes on adopting the cluster, `delete` deletes it", retryable=False
+    ),
+    ErrorCode.CLUSTER_NOT_READY: ErrorInfo(
+        Fault.CONFIGURATION, "apply the cluster, or wait until it is made; it goes on by itself", retryable=True
     ),
     ErrorCode.MANAGED_BY_RESOURCE: ErrorInfo(
         Fault.CONFIGURATION, "change the resource with kubectl", retryable=False

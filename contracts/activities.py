@@ -11,6 +11,8 @@ ENSURE_SECRETS = "EnsureSecrets"
 SIGN_CERTIFICATES = "SignCertificates"
 SEAL_SECRETS = "SealSecrets"
 SIGN_USER_CERTIFICATE = "SignUserCertificate"
+FIND_AUTHORITY = "FindAuthority"
+SIGN_CLIENT_CERTIFICATE = "SignClientCertificate"
 DELETE_AUTHORITIES = "DeleteAuthorities"
 DELETE_SECRETS = "DeleteSecrets"
 RELEASE_CLAIMS = "ReleaseClaims"
@@ -53,6 +55,9 @@ PROBE_API = "ProbeApi"
 
 REPORT_STATUS = "ReportStatus"
 RELEASE_RESOURCE = "ReleaseResource"
+PREPARE_KEY = "PrepareKey"
+STORE_CERTIFICATE = "StoreCertificate"
+REMOVE_CERTIFICATE = "RemoveCertificate"
 
 
 def activity_id(step: str, activity: str, subject: str, attempt: int) -> str:

@@ -12,6 +12,7 @@ from temporalio import activity
 
 from activities.kubernetes.client import APPLY, FIELD_MANAGER, MERGE_PATCH, Answer, Json, KubernetesClient
 from activities.kubernetes.connection import HostApi
+from activities.kubernetes.issuing import CertificateSecrets
 from api.cluster import API_VERSION
 from api.conditions import REPORTED
 from api.errors import ErrorCode
@@ -157,5 +158,6 @@ def _record(client: KubernetesClient, resource: ResourceReference, event: Resour
 
 def host_activities(kubeconfig: Path | None) -> list[Callable[..., object]]:
     """Return the activities for a worker that polls the queue ``contracts.queues.HOST``."""
-    host = HostActivities(HostApi(kubeconfig))
-    return [host.report_status, host.release_resource]
+    api = HostApi(kubeconfig)
+    host, secrets = HostActivities(api), CertificateSecrets(api)
+    return [host.report_status, host.release_resource, secrets.prepare, secrets.store, secrets.remove]

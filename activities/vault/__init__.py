@@ -8,6 +8,7 @@ from typing import Any
 
 from activities.vault.authorities import Authorities
 from activities.vault.client import VaultClient
+from activities.vault.clients import ClientCertificates
 from activities.vault.hypervisors import Hypervisors
 from activities.vault.identity import Identities
 from activities.vault.inventory import Inventory
@@ -65,6 +66,7 @@ def vault_activities(settings: VaultSettings, quotas: Path) -> list[Callable[...
     authorities = Authorities(admin)
     claims = Registry(registry, quotas=lambda: read_model(quotas, Quotas))
     secrets = Secrets(sealer, admin, claims)
+    clients = ClientCertificates(admin, signer, registry)
     hypervisors, placements = Hypervisors(registry), PlacementTable(registry)
     return [
         claims.claim,
@@ -78,6 +80,8 @@ def vault_activities(settings: VaultSettings, quotas: Path) -> list[Callable[...
         secrets.delete,
         Signing(signer).sign,
         UserCertificates(admin, signer).sign,
+        clients.find_authority,
+        clients.sign,
         VaultLeftovers(admin, registry).find,
         hypervisors.enrolled,
         hypervisors.enrol,

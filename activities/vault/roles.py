@@ -11,7 +11,9 @@ from ipaddress import ip_network
 
 from contracts.certificates import CERTIFICATES, Certificate, Usage
 from contracts.context import ClusterContext
+from contracts.issuing import ClientSigningRequest
 from contracts.machines import MachinePlan, MachineRole, control_planes_are_nodes
+from contracts.model import WireModel
 from contracts.vault import Authority, UserCertificateRequest
 from planning.create import CONTROL_PLANE, machine_groups
 
@@ -68,8 +70,7 @@ def user_role(request: UserCertificateRequest) -> tuple[str, Role]:
 
     The name follows from the request, so that another attempt finds the role of one that was cut short.
     """
-    name = f"user-{hashlib.sha256(request.model_dump_json().encode()).hexdigest()[:20]}"
-    return name, {
+    return _own_name(request), {
         **_COMMON,
         "organization": sorted(request.groups),
         "allowed_domains": [request.user],
@@ -77,6 +78,30 @@ def user_role(request: UserCertificateRequest) -> tuple[str, Role]:
         "server_flag": False,
         **_lifetime(request.ttl_seconds),
     }
+
+
+def client_role(request: ClientSigningRequest) -> tuple[str, Role]:
+    """Return name and content of the role for one certificate of a cluster's client, and for no other.
+
+    Who has a name of DNS or an address is a server too.
+    """
+    spec = request.spec
+    names = [spec.common_name, *spec.dns_names]
+    return _own_name(request), {
+        **_COMMON,
+        "organization": sorted(spec.organizations),
+        "allowed_domains": names,
+        "allow_wildcard_certificates": any("*" in name for name in spec.dns_names),
+        "allow_ip_sans": bool(spec.ip_addresses),
+        "allowed_ip_sans_cidr": [str(ip_network(address)) for address in spec.ip_addresses],
+        "client_flag": True,
+        "server_flag": bool(spec.dns_names or spec.ip_addresses),
+        **_lifetime(spec.ttl_hours * 3600),
+    }
+
+
+def _own_name(request: WireModel) -> str:
+    return f"user-{hashlib.sha256(request.model_dump_json().encode()).hexdigest()[:20]}"
 
 
 def root_params(cluster_id: str) -> Role:

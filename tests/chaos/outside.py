@@ -1,6 +1,7 @@
 """What exists outside of Temporal, as seen by a test: with a root token, which no worker has."""
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ from deploy import binaries
 from deploy.stack import Stack, openbao
 from workers.worker.wiring import installed
 
+RESTART_S = 60.0
+
 
 @contextlib.contextmanager
 def root_client(stack: Stack) -> Iterator[Any]:
@@ -29,6 +32,16 @@ def root_client(stack: Stack) -> Iterator[Any]:
         yield client
     finally:
         client.auth.token.revoke_self()
+
+
+def restart_openbao(stack: Stack) -> None:
+    """Kill OpenBao and start it again; returns when it has unsealed itself."""
+    supervisor(stack).stop_group("openbao", kill=True)
+    supervisor(stack).start_group("openbao")
+    deadline = time.monotonic() + RESTART_S
+    while openbao.health(stack) != openbao.ACTIVE:
+        assert time.monotonic() < deadline, "OpenBao does not come back"
+        time.sleep(0.1)
 
 
 def authorities(root: hvac.Client, cluster_id: str) -> dict[str, list[int]]:

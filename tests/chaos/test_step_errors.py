@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,7 +17,7 @@ from api.errors import ERRORS, ErrorCode
 from api.status import ErrorStatus, Phase, StepState, StepStatus
 from contracts.workflows import Accepted
 from deploy.paths import cache_dir
-from deploy.stack import Stack, openbao
+from deploy.stack import Stack
 from nodes.machine.store import private_folder
 from planning.claims import candidates
 from tests.chaos import living, outside
@@ -135,20 +134,10 @@ async def test_binaries_missing(stack: Stack, leak_search: LeakSearch, tmp_path:
         await ends(handle, stack, cluster_id)
 
 
-def restart_openbao(stack: Stack) -> None:
-    """Kill OpenBao and start it again; returns when it has unsealed itself."""
-    outside.supervisor(stack).stop_group("openbao", kill=True)
-    outside.supervisor(stack).start_group("openbao")
-    deadline = time.monotonic() + SECONDS
-    while openbao.health(stack) != openbao.ACTIVE:
-        assert time.monotonic() < deadline, "OpenBao does not come back"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def sealable(stack: Stack) -> None:
     """OpenBao in a process that stays sealed: the one that was initialised unseals itself again for a while."""
-    restart_openbao(stack)
+    outside.restart_openbao(stack)
 
 
 @pytest.fixture
@@ -174,7 +163,7 @@ async def test_openbao_sealed(
         told = await until_told(booting, cli, ErrorCode.VAULT_SEALED)
         assert "sealed" in told.message
     finally:
-        await asyncio.to_thread(restart_openbao, stack)
+        await asyncio.to_thread(outside.restart_openbao, stack)
     await goes_on(client, booting, leak_search)
     assert "nothing is left" in await delete(booting)
 
@@ -192,7 +181,7 @@ async def test_openbao_down(
                 await asyncio.sleep(0.1)
         assert ERRORS[ErrorCode.VAULT_UNAVAILABLE].hint in found.waiting_on
     finally:
-        await asyncio.to_thread(restart_openbao, stack)
+        await asyncio.to_thread(outside.restart_openbao, stack)
     for handle in (booting, unplanned):
         await goes_on(client, handle, leak_search)
         assert "nothing is left" in await delete(handle)

@@ -13,6 +13,8 @@ from temporalio.client import Client
 
 from api.status import Phase
 from contracts import activities as names
+from contracts import queues
+from contracts.issuing import ISSUE_CERTIFICATE, REMOVE_CERTIFICATE
 from contracts.machines import MachineState
 from contracts.reporting import ApiHealth
 from contracts.workflows import Accepted, Reason
@@ -21,13 +23,14 @@ from tests.support.hypervisors import Site
 from tests.support.resources import cluster
 from tests.support.temporal import start_server
 from tests.workflows.conftest import Clusters, served
+from tests.workflows.test_issue import START, Issuer, served_issuer
 from tests.workflows.test_reporting import apply as apply_resource
 from tests.workflows.test_reporting import reported
 from tests.workflows.test_reporting import start as start_resource
 
 CONTINUE_SOON = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50")
 HISTORIES = Path(__file__).with_name("histories")
-VERSION = "8"
+VERSION = "9"
 
 
 def recorded(folder: Path, version: str) -> list[Path]:
@@ -60,6 +63,8 @@ async def record() -> None:
             await _told(clusters)
         async with served(environment, Script()) as clusters:
             await _rotated(clusters)
+        async with served_issuer(environment, Issuer()) as client:
+            await _issued(client)
         async with Site(environment, Script(), ["one", "two"]).served() as site:
             await _placed(site, Clusters(environment.client, Script()))
     async with await start_server(*CONTINUE_SOON) as environment, served(environment, Script()) as clusters:
@@ -129,6 +134,15 @@ async def _rotated(clusters: Clusters) -> None:
     await _save(clusters.client, "rotated", ("",))
 
 
+async def _issued(client: Client) -> None:
+    """A certificate whose key was lost before it was stored, and its removal."""
+    issuer = Issuer()
+    issuer.lost = 1
+    for kind, start in ((ISSUE_CERTIFICATE, START), (REMOVE_CERTIFICATE, START.resource)):
+        await client.execute_workflow(kind, start, id=kind, task_queue=queues.CLUSTERS)
+        await _save(client, "issued", (kind,))
+
+
 async def _told(clusters: Clusters) -> None:
     clusters.script.failures[names.REPORT_STATUS] = 1
     handle = await start_resource(clusters, "told")
@@ -175,7 +189,7 @@ async def _renewed(clusters: Clusters) -> None:
 async def _save(client: Client, name: str, parts: tuple[str, ...]) -> None:
     HISTORIES.mkdir(exist_ok=True)
     for part in parts:
-        own = part if part.startswith("hypervisor/") else f"cluster/default/{name}{part}"
+        own = part if part and not part.startswith("/") else f"cluster/default/{name}{part}"
         handle = client.get_workflow_handle(own)
         kind = (await handle.describe()).workflow_type
         history = await handle.fetch_history()

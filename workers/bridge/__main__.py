@@ -14,12 +14,14 @@ from temporalio.client import Client
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from planning.releases import load_releases
-from workers.bridge import clusters, releases, resources
+from workers.bridge import certificates, clusters, components, releases, resources
+from workers.bridge.certificate_workflows import CertificateWorkflows
 from workers.bridge.definitions import register
 from workers.bridge.kit.controller import Controller
-from workers.bridge.kit.kube import FAILURES, Kube
+from workers.bridge.kit.kube import FAILURES, Json, Kube
 from workers.bridge.kit.leader import Lease, LeaseLostError, lead
 from workers.bridge.kit.queue import backoff
+from workers.bridge.kit.reflector import Key
 from workers.bridge.serving import Vitals, serving
 from workers.bridge.settings import Settings, from_environment
 from workers.bridge.workflows import ClusterWorkflows
@@ -50,13 +52,14 @@ async def _run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else sys.exit)
     try:
         async with await _client(settings) as client:
-            kube = Kube(client)
-            vitals = Vitals(kube)
+            # With requests of their own to spend: those for resources must not keep the Lease from being renewed,
+            # nor what is only shown those.
+            kube, lasting, behind = Kube(client), Kube(client), Kube(client, components.RATE)
+            vitals = Vitals(kube, lasting, behind)
             async with serving(vitals, settings.address):
-                workflows = ClusterWorkflows(await _temporal(vitals))
-                # With requests of its own to spend: those for resources must not keep it from being renewed.
-                lease = Lease(Kube(client), settings.namespace, LEASE, settings.identity)
-                await lead(lease, lambda: _work(settings, kube, workflows, vitals))
+                temporal = await _temporal(vitals)
+                lease = Lease(lasting, settings.namespace, LEASE, settings.identity)
+                await lead(lease, lambda: _work(settings, (kube, behind), temporal, vitals))
     except asyncio.CancelledError:
         log.info("bridge stopping")
 
@@ -93,22 +96,40 @@ async def _until_done(failure: str, call: Callable[[], Awaitable[T]], *failures:
     return await trying(call)
 
 
-async def _work(settings: Settings, kube: Kube, workflows: ClusterWorkflows, vitals: Vitals) -> None:
-    """Do what the one that leads does."""
+async def _work(settings: Settings, kubes: tuple[Kube, Kube], temporal: Client, vitals: Vitals) -> None:
+    """Do what the one that leads does, by the one of ``kubes`` at once and by the other behind."""
+    kube, behind = kubes
     if settings.register:
         await _until_done("definitions not registered", partial(register, kube), *FAILURES)
     publisher = releases.Releases(kube, load_releases())
-    reconciler = clusters.Clusters(resources.Resources(kube), workflows)
-    vitals.controllers = {
+    reconciler = clusters.Clusters(resources.Resources(kube), ClusterWorkflows(temporal))
+    issuing = CertificateWorkflows(temporal)
+    issuer = certificates.Certificates(kube, issuing)
+
+    async def reconcile_cluster(key: Key, resource: Json | None) -> float | None:
+        shower.note_cluster(key, resource)
+        return await reconciler.reconcile(key, resource)
+
+    async def reconcile_certificate(key: Key, resource: Json | None) -> float | None:
+        if components.is_shown(key, resource):
+            shower.note(key, resource)
+            return None
+        return await issuer.reconcile(key, resource)
+
+    known = {
         "Release": Controller(kube, releases.PATH, publisher.reconcile),
-        "Cluster": Controller(kube, resources.PATH, reconciler.reconcile),
+        "Cluster": Controller(kube, resources.PATH, reconcile_cluster),
+        "Certificate": Controller(kube, certificates.PATH, reconcile_certificate),
     }
+    shower = components.Components(behind, issuing, known["Cluster"].objects, known["Certificate"].objects)
+    vitals.controllers = known
     for key in publisher.keys:
         vitals.controllers["Release"].queue.add(key)
     log.info("bridge started", identity=settings.identity)
     async with asyncio.TaskGroup() as tasks:
         for controller in vitals.controllers.values():
             tasks.create_task(controller.run())
+        tasks.create_task(shower.run())
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from workers.bridge.metrics import cluster_metrics
 class Vitals(Collector):
     """The state of one bridge, as metrics and as answers to probes."""
 
-    def __init__(self, kube: Kube) -> None:
-        self._kube = kube
+    def __init__(self, *kubes: Kube) -> None:
+        self._kubes = kubes
         self.controllers: dict[str, Controller] = {}
         self.connected = False
 
@@ -41,7 +41,7 @@ class Vitals(Collector):
     def collect(self) -> list[Metric]:
         """Return the metrics as they are now."""
         requests = CounterMetricFamily("giantnetes_bridge_api_requests", "Requests to the host cluster's API.")
-        requests.add_metric([], self._kube.requests)
+        requests.add_metric([], sum(kube.requests for kube in self._kubes))
         leading = GaugeMetricFamily("giantnetes_bridge_leading", "1 while this bridge has the Lease.")
         leading.add_metric([], float(self.leading))
         labels = ["kind"]

@@ -102,7 +102,7 @@ class ClusterWorkflows:
         request = Reason(requested_by=asker, uid=uid)
         if machine:
             request = ReplaceMachineRequest(requested_by=asker, uid=uid, machine=machine)
-        answer: Accepted = await _answered(
+        answer: Accepted = await answered(
             handle.execute_update(update, request, id=once, result_type=Accepted, rpc_timeout=ANSWER)
         )
         return answer
@@ -110,13 +110,13 @@ class ClusterWorkflows:
     async def ask_to_report(self, namespace: str, name: str) -> None:
         """Have a cluster report again. Raises NotRunningError."""
         handle = self._client.get_workflow_handle(workflow_id(namespace, name))
-        await _answered(handle.signal("report", rpc_timeout=ANSWER))
+        await answered(handle.signal("report", rpc_timeout=ANSWER))
 
     async def sign(self, namespace: str, name: str) -> Sign:
         """Say whether a cluster's workflow runs, and when its probe was last heard of."""
         handle = self._client.get_workflow_handle(workflow_id(namespace, name))
         try:
-            found = await _answered(handle.describe(rpc_timeout=ANSWER))
+            found = await answered(handle.describe(rpc_timeout=ANSWER))
         except NotRunningError:
             return Sign(running=False)
         return read_sign(found)
@@ -130,7 +130,7 @@ class ClusterWorkflows:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             result_type=str,
         )
-        answer: Accepted = await _answered(
+        answer: Accepted = await answered(
             self._client.execute_update_with_start_workflow(
                 update,
                 request,
@@ -160,7 +160,7 @@ def read_sign(found: WorkflowExecutionDescription) -> Sign:
     return Sign(running=True)
 
 
-async def _answered(call: Any) -> Any:
+async def answered(call: Any) -> Any:
     """Await a call to Temporal, and say in our words why it failed."""
     try:
         return await call

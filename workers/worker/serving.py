@@ -14,6 +14,7 @@ from workflows.cluster import ClusterWorkflow
 from workflows.create import CreateClusterWorkflow
 from workflows.delete import DeleteClusterWorkflow
 from workflows.hypervisor import HypervisorWorkflow
+from workflows.issue import IssueCertificateWorkflow, RemoveCertificateWorkflow
 from workflows.messages import FittingMessages
 from workflows.replace import RepairMachineWorkflow, ReplaceMachineWorkflow
 from workflows.rotate import RotateCertificatesWorkflow
@@ -26,6 +27,8 @@ WORKFLOWS: list[type] = [
     RepairMachineWorkflow,
     RotateCertificatesWorkflow,
     HypervisorWorkflow,
+    IssueCertificateWorkflow,
+    RemoveCertificateWorkflow,
 ]
 WAITING = 32
 """Activities of one queue that run at the same time: many wait for a boot or an API, and are to stop nobody."""

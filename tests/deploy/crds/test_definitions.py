@@ -231,6 +231,9 @@ CERTIFICATES: list[Case] = [
     ({}, ""),
     ({"organizations": ["monitoring"], "dnsNames": ["*.a.example"], "ipAddresses": ["10.0.0.1", "fd00::1"]}, ""),
     ({"dnsNames": ["prometheus"], "allowBareDomains": True, "ttlHours": 1, "disableRenewal": True}, ""),
+    ({"machine": "workers-1", "commonName": "system:node:workers-1", "organizations": ["system:nodes"]}, ""),
+    ({"machine": "workers-1", "dnsNames": ["workers-1"]}, ""),
+    ({"machine": "Workers"}, "spec.machine"),
     ({"commonName": "system:admin"}, "taken by the cluster itself"),
     ({"commonName": " a"}, "spec.commonName"),
     ({"commonName": "a" * 65}, "spec.commonName"),
@@ -261,6 +264,13 @@ def test_python_and_the_api_agree_on_certificates(
         CertificateSpec.model_validate_json(json.dumps(wanted))
     if not words:
         assert applied(kubeconfig, tmp_path, resource, "--dry-run=server") == ""
+
+
+def test_names_with_dots_are_those_of_components(kubeconfig: Path, tmp_path: Path) -> None:
+    resource = {**cluster({}, "demo.workers-1.kubelet"), "kind": "Certificate", "spec": CERTIFICATE}
+    assert "names with a dot" in applied(kubeconfig, tmp_path, resource, "--dry-run=server")
+    shown = {**resource, "spec": {**CERTIFICATE, "machine": "workers-1"}}
+    assert applied(kubeconfig, tmp_path, shown, "--dry-run=server") == ""
 
 
 def test_fields_are_explained(kubeconfig: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -33,6 +33,10 @@ class Controller:
         self.failures = 0
         self._path = path
         self._reconcile = reconcile
+
+    def objects(self) -> Mapping[Key, Json]:
+        """Return the resources as last heard of."""
+        return self.reflector.objects
 
     async def run(self) -> None:
         """Work until cancelled."""

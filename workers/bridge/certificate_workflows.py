@@ -1,0 +1,94 @@
+"""What the bridge asks Temporal about certificates: to issue one, to remove one, which a cluster has."""
+
+import asyncio
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from contracts import queues
+from contracts.issuing import (
+    ISSUE_CERTIFICATE,
+    REMOVE_CERTIFICATE,
+    IssuedCertificate,
+    IssueRequest,
+    certificate_workflow_id,
+)
+from contracts.reporting import ResourceReference
+from contracts.workflows import CertificatesAnswer, workflow_id
+from workers.bridge.workflows import ANSWER, NotRunningError, RefusedError, UnansweredError, answered
+
+UNTAKEN = "no worker takes it"
+WAIT_S = 20.0
+"""How long a certificate is waited for, which takes a second when nothing is away."""
+
+
+class CertificateWorkflows:
+    """The workflows of certificates. Every method raises UnansweredError when nobody answers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def known(self, namespace: str, name: str) -> CertificatesAnswer:
+        """Return which certificates a cluster's machines have, and the cluster. Raises NotRunningError."""
+        handle = self._client.get_workflow_handle(workflow_id(namespace, name))
+        found = await answered(handle.describe(rpc_timeout=ANSWER))
+        if found.status is not WorkflowExecutionStatus.RUNNING:
+            raise NotRunningError(f"the workflow of {namespace}/{name} has ended")
+        answer: CertificatesAnswer = await answered(
+            handle.query("certificates", result_type=CertificatesAnswer, rpc_timeout=ANSWER)
+        )
+        return answer
+
+    async def issue(self, start: IssueRequest) -> IssuedCertificate:
+        """Have a certificate issued if it is due; returns what there is then.
+
+        Raises RefusedError when it can't be issued as it is asked for, and UnansweredError with what it waits for.
+        """
+        resource = start.resource
+        handle: WorkflowHandle[Any, IssuedCertificate] = await answered(
+            self._client.start_workflow(
+                ISSUE_CERTIFICATE,
+                start,
+                id=certificate_workflow_id(resource.namespace, resource.name),
+                task_queue=queues.CLUSTERS,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                result_type=IssuedCertificate,
+                static_summary=f"certificate {resource.name} of cluster {start.cluster.name}",
+                rpc_timeout=ANSWER,
+            )
+        )
+        issued: IssuedCertificate = await _ended(handle)
+        return issued
+
+    async def remove(self, resource: ResourceReference) -> None:
+        """Have a certificate's Secret removed."""
+        handle = await answered(
+            self._client.start_workflow(
+                REMOVE_CERTIFICATE,
+                resource,
+                id=f"{certificate_workflow_id(resource.namespace, resource.name)}/remove",
+                task_queue=queues.CLUSTERS,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"remove certificate {resource.name}",
+                rpc_timeout=ANSWER,
+            )
+        )
+        await _ended(handle)
+
+
+async def _ended(handle: WorkflowHandle[Any, Any]) -> Any:
+    """Wait a while for a workflow's result, or for why it waits itself."""
+    try:
+        return await asyncio.wait_for(handle.result(), WAIT_S)
+    except TimeoutError:
+        pending = (await answered(handle.describe(rpc_timeout=ANSWER))).raw_description.pending_activities
+        reasons = [f"{item.activity_type.name}: {item.last_failure.message or UNTAKEN}" for item in pending]
+        raise UnansweredError(f"{handle.id} waits ({'; '.join(reasons) or UNTAKEN})") from None
+    except WorkflowFailureError as error:
+        cause: BaseException | None = error.cause
+        if isinstance(cause, ActivityError):
+            cause = cause.cause
+        code = (cause.type or "") if isinstance(cause, ApplicationError) else ""
+        raise RefusedError(cause.message if isinstance(cause, ApplicationError) else str(cause), code) from error

@@ -1,0 +1,171 @@
+"""From ``Certificate`` resources to Secrets: those of clusters' clients, which people make."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import ValidationError
+
+from api.certificate import CertificateSpec, CertificateStatus
+from api.cluster import API_VERSION
+from api.conditions import READY, Reason
+from api.resource import Condition
+from contracts.converter import describe
+from contracts.issuing import HeldCertificate, IssueRequest
+from contracts.reporting import ResourceReference
+from planning.issuing import renewal_time
+from workers.bridge.certificate_workflows import CertificateWorkflows
+from workers.bridge.kit.kube import APPLY, MERGE_PATCH, Json, Kube
+from workers.bridge.kit.reflector import Key
+from workers.bridge.resources import MANAGER, MESSAGE_LENGTH, key_of
+from workers.bridge.workflows import NotRunningError, RefusedError, UnansweredError
+
+PATH: Final = f"/apis/{API_VERSION}/certificates"
+FINALIZER: Final = "certificate.giantnetes.io"
+"""Keeps a ``Certificate`` until its Secret is removed."""
+
+LOOK_S: Final = 600.0
+"""How often a certificate is compared with its Secret: whatever was done to that is mended within this time."""
+
+ABSENT_S: Final = 60.0
+SOONEST_S: Final = 5.0
+
+
+class Certificates:
+    """Keeps each certificate's Secret what its spec says; keeps nothing itself but when it looks again."""
+
+    def __init__(self, kube: Kube, workflows: CertificateWorkflows) -> None:
+        self._kube = kube
+        self._workflows = workflows
+        self._due: dict[Key, float] = {}
+
+    async def reconcile(self, key: Key, resource: Json | None) -> float | None:
+        """Have a certificate issued, renewed or removed; returns when to look again, in seconds."""
+        if resource is None:
+            self._due.pop(key, None)
+            return None
+        metadata = resource["metadata"]
+        held = FINALIZER in (metadata.get("finalizers") or [])
+        if metadata.get("deletionTimestamp"):
+            if held:
+                await self._workflows.remove(_reference(resource))
+                await self._set_finalizers(resource, keep=False)
+            return None
+        if not held:
+            resource = await self._set_finalizers(resource, keep=True)
+        wait = self._due.get(key, 0) - time.monotonic()
+        if wait > 0 and _observed(resource) == metadata["generation"]:
+            return wait
+        wait = await self._compare(resource)
+        self._due[key] = time.monotonic() + wait
+        return wait
+
+    async def _compare(self, resource: Json) -> float:
+        try:
+            spec = CertificateSpec.model_validate_json(json.dumps(resource["spec"]))
+        except ValidationError as error:
+            await self._fail(resource, Reason.INVALID_SPEC, "; ".join(describe(error)))
+            return LOOK_S
+        try:
+            return await self._issue(resource, spec)
+        except NotRunningError:
+            cluster = f"{key_of(resource)[0]}/{spec.cluster_name}"
+            await self._fail(resource, Reason.CLUSTER_NOT_FOUND, f"there is no cluster {cluster}: apply it first")
+            return ABSENT_S
+        except RefusedError as error:
+            await self._fail(resource, error.code or Reason.REFUSED, str(error))
+            return LOOK_S
+        except UnansweredError as error:
+            await self._fail(resource, Reason.ISSUING, f"{error}; it goes on by itself")
+            return SOONEST_S
+
+    async def _issue(self, resource: Json, spec: CertificateSpec) -> float:
+        generation = resource["metadata"]["generation"]
+        known = await self._workflows.known(key_of(resource)[0], spec.cluster_name)
+        start = IssueRequest(
+            resource=_reference(resource), generation=generation, spec=spec, cluster=known.context
+        )
+        issued = await self._workflows.issue(start)
+        if issued.generation != generation:
+            return SOONEST_S
+        await self._tell(resource, spec, issued.held)
+        renewed_at = renewal_time(spec, issued.held.not_after)
+        if renewed_at is None:
+            return LOOK_S
+        return min(max((renewed_at - datetime.now(UTC)).total_seconds() + 1, SOONEST_S), LOOK_S)
+
+    async def _tell(self, resource: Json, spec: CertificateSpec, held: HeldCertificate) -> None:
+        """Write what there is into the status."""
+        ended = held.not_after <= datetime.now(UTC)
+        verdict = ("False", Reason.EXPIRED) if ended else ("True", Reason.ISSUED)
+        status = CertificateStatus(
+            observed_generation=resource["metadata"]["generation"],
+            conditions=[condition(resource, *verdict, held.reason)],
+            serial_number=held.serial,
+            not_before=held.not_before,
+            not_after=held.not_after,
+            renewal_time=renewal_time(spec, held.not_after),
+            reason=held.reason,
+            secret_name=resource["metadata"]["name"],
+        )
+        await write_status(self._kube, resource, status)
+
+    async def _fail(self, resource: Json, reason: str, message: str) -> None:
+        """Say why there is nothing new; a certificate that is there is as good as it was."""
+        before = CertificateStatus.model_validate(resource.get("status") or {})
+        valid = before.not_after is not None and before.not_after > datetime.now(UTC)
+        verdict = condition(resource, "True" if valid and reason == Reason.ISSUING else "False", reason, message)
+        generation = before.observed_generation if reason == Reason.ISSUING else resource["metadata"]["generation"]
+        update = {"conditions": [verdict], "observed_generation": generation}
+        await write_status(self._kube, resource, before.model_copy(update=update))
+
+    async def _set_finalizers(self, resource: Json, *, keep: bool) -> Json:
+        metadata = resource["metadata"]
+        others = [each for each in metadata.get("finalizers") or [] if each != FINALIZER]
+        finalizers = [*others, FINALIZER] if keep else others
+        change = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}}
+        return await self._kube.send("PATCH", path_of(key_of(resource)), change, MERGE_PATCH)
+
+
+def path_of(key: Key) -> str:
+    """Return the path of a ``Certificate``."""
+    return f"/apis/{API_VERSION}/namespaces/{key[0]}/certificates/{key[1]}"
+
+
+def condition(resource: Json, status: str, reason: str, message: str) -> Condition:
+    """Return the condition ``Ready`` of a ``Certificate``, which keeps its time while its status stays."""
+    conditions = (resource.get("status") or {}).get("conditions") or []
+    before = next((each for each in conditions if each["type"] == READY and each["status"] == status), None)
+    since = datetime.fromisoformat(before["lastTransitionTime"]) if before else datetime.now(UTC)
+    return Condition.model_validate(
+        {
+            "type": READY,
+            "status": status,
+            "reason": reason,
+            "message": message[:MESSAGE_LENGTH],
+            "lastTransitionTime": since,
+            "observedGeneration": resource["metadata"]["generation"],
+        }
+    )
+
+
+async def write_status(kube: Kube, resource: Json, status: CertificateStatus) -> Json:
+    """Write a status, unless the resource has it already; returns it as it is written."""
+    wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if wanted == resource.get("status"):
+        return wanted
+    metadata = {key: resource["metadata"][key] for key in ("name", "namespace", "uid")}
+    body = {"apiVersion": API_VERSION, "kind": "Certificate", "metadata": metadata, "status": wanted}
+    path = f"{path_of(key_of(resource))}/status?fieldManager={MANAGER}&force=true"
+    await kube.send("PATCH", path, body, APPLY)
+    return wanted
+
+
+def _observed(resource: Json) -> int:
+    return int((resource.get("status") or {}).get("observedGeneration", 0))
+
+
+def _reference(resource: Json) -> ResourceReference:
+    metadata = resource["metadata"]
+    return ResourceReference(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])

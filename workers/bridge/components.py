@@ -1,0 +1,186 @@
+"""``Certificate`` resources that show which certificates the machines of clusters have: read-only.
+
+They follow what clusters' workflows know, behind everything else: slowly where there is much to write. Whatever
+people change of them is put back.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import structlog
+from kubernetes.aio.client.exceptions import ApiException
+
+from api.certificate import CertificateSpec, CertificateStatus
+from api.cluster import API_VERSION
+from api.conditions import ConditionType, Reason
+from contracts.vault import Issued
+from contracts.workflows import CertificatesAnswer
+from planning.certificates import Held, Known, certificates
+from workers.bridge.certificate_workflows import CertificateWorkflows
+from workers.bridge.certificates import condition, path_of, write_status
+from workers.bridge.decisions import condition_of
+from workers.bridge.kit.kube import APPLY, FAILURES, Json, Kube
+from workers.bridge.kit.queue import WorkQueue
+from workers.bridge.kit.reflector import Key
+from workers.bridge.resources import MANAGER
+from workers.bridge.workflows import NotRunningError, UnansweredError
+
+RATE: Final = 2.0
+"""Requests a second: a cluster of ten machines takes a minute when it is new, and half of that each day."""
+
+SOON_S: Final = 3.0
+
+log = structlog.get_logger(__name__)
+
+Objects = Callable[[], Mapping[Key, Json]]
+
+
+class Components:
+    """Shows the certificates of each cluster; keeps nothing but what it saw and wrote last."""
+
+    def __init__(self, kube: Kube, workflows: CertificateWorkflows, clusters: Objects, shown: Objects) -> None:
+        """Write by ``kube``; ``clusters`` and ``shown`` return the resources as last heard of."""
+        self._kube = kube
+        self._workflows = workflows
+        self._clusters = clusters
+        self._shown = shown
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._seen: dict[Key, object] = {}
+        self._wrote: dict[Key, str] = {}
+
+    def note_cluster(self, key: Key, resource: Json | None) -> None:
+        """Look at a cluster's certificates soon, if its resource tells that they may be others."""
+        told = _told(resource) if resource else None
+        if self._seen.get(key) == told:
+            return
+        self._seen[key] = told
+        if resource is None:
+            del self._seen[key]
+        self._queue.add_after(key, SOON_S)
+
+    def note(self, key: Key, resource: Json | None) -> None:
+        """Look at the certificates of a cluster soon, if one that is shown was changed by somebody else."""
+        if self._wrote.get(key) != (_digest(resource) if resource else None):
+            self._queue.add_after((key[0], key[1].partition(".")[0]), SOON_S)
+
+    async def run(self) -> None:
+        """Show certificates until cancelled, one cluster after another."""
+        while True:
+            key = await self._queue.take()
+            try:
+                await self._show(key)
+            except (UnansweredError, *FAILURES) as error:
+                log.warning("certificates not shown", cluster="/".join(key), reason=str(error))
+                self._queue.done(key, failed=True)
+            else:
+                self._queue.done(key)
+
+    async def _show(self, key: Key) -> None:
+        cluster = self._clusters().get(key)
+        wanted = await self._wanted(key) if cluster else {}
+        found = {each: item for each, item in self._shown().items() if _is_of(item, key)}
+        for gone in found.keys() - wanted.keys():
+            await self._remove(gone)
+        for each, (spec, status) in wanted.items():
+            resource = found.get(each)
+            if resource is None or resource["spec"] != spec:
+                if resource is not None:
+                    await self._remove(each)
+                resource = await self._make(each, spec, cluster or {})
+            written = await write_status(self._kube, resource, status(resource))
+            self._wrote[each] = _digest({"spec": spec, "status": written})
+
+    async def _wanted(self, key: Key) -> dict[Key, tuple[Json, Callable[[Json], CertificateStatus]]]:
+        """Return the specs that there are to be, with what makes a status of each."""
+        try:
+            answer = await self._workflows.known(*key)
+        except NotRunningError:
+            return {}
+        return {
+            (key[0], f"{key[1]}.{held.machine.name}.{held.kind.name}"): (
+                _spec(answer, held).model_dump(mode="json", by_alias=True),
+                partial(_status, answer, held.machine.name, issued),
+            )
+            for held, issued in _held(answer)
+        }
+
+    async def _make(self, key: Key, spec: Json, cluster: Json) -> Json:
+        metadata = cluster["metadata"]
+        owner = {"apiVersion": API_VERSION, "kind": "Cluster", "name": metadata["name"], "uid": metadata["uid"]}
+        labels = {"app.kubernetes.io/managed-by": "giantnetes", "giantnetes.io/cluster": metadata["name"]}
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Certificate",
+            "metadata": {"name": key[1], "namespace": key[0], "labels": labels, "ownerReferences": [owner]},
+            "spec": spec,
+        }
+        return await self._kube.send("PATCH", f"{path_of(key)}?fieldManager={MANAGER}&force=true", body, APPLY)
+
+    async def _remove(self, key: Key) -> None:
+        self._wrote.pop(key, None)
+        try:
+            await self._kube.send("DELETE", path_of(key))
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+
+def is_shown(key: Key, resource: Json | None) -> bool:
+    """Say whether a ``Certificate`` is one that is only shown, by its name when it is gone."""
+    return bool(resource["spec"].get("machine")) if resource else "." in key[1]
+
+
+def _is_of(resource: Json, cluster: Key) -> bool:
+    key = (resource["metadata"]["namespace"], resource["spec"]["clusterName"])
+    return key == cluster and bool(resource["spec"].get("machine"))
+
+
+def _told(resource: Json) -> object:
+    """Return what of a cluster's status changes with its certificates."""
+    status = resource.get("status") or {}
+    ended = [each.get("finishedAt") for each in status.get("recentOperations") or []]
+    valid = condition_of(resource, ConditionType.CERTIFICATES_VALID)
+    return (resource["metadata"]["uid"], status.get("certificatesExpireAt"), ended, valid.get("reason"))
+
+
+def _held(answer: CertificatesAnswer) -> Iterator[tuple[Held, Issued]]:
+    """Yield what is known to have been issued."""
+    for held in certificates(Known(answer.context, answer.issued, answer.unrenewed)):
+        if held.issued:
+            yield held, held.issued
+
+
+def _spec(answer: CertificatesAnswer, held: Held) -> CertificateSpec:
+    cluster, kind, machine = answer.context, held.kind, held.machine
+    return CertificateSpec(
+        cluster_name=cluster.name,
+        component=kind.name,
+        machine=machine.name,
+        common_name=kind.subject(machine.name),
+        organizations=[kind.organization] if kind.organization else [],
+        dns_names=kind.dns_names(cluster, machine),
+        ip_addresses=kind.ip_addresses(cluster, machine),
+        ttl_hours=kind.ttl_hours(cluster.spec),
+        allow_bare_domains=True,
+    )
+
+
+def _status(answer: CertificatesAnswer, machine: str, issued: Issued, resource: Json) -> CertificateStatus:
+    ended, why = issued.expires_at <= datetime.now(UTC), answer.unrenewed.get(machine, "")
+    reason = Reason.EXPIRED if ended else Reason.NOT_RENEWED if why else Reason.ISSUED
+    return CertificateStatus(
+        observed_generation=resource["metadata"]["generation"],
+        conditions=[condition(resource, "False" if ended else "True", reason, why or issued.reason)],
+        serial_number=issued.serial,
+        not_before=issued.starts_at,
+        not_after=issued.expires_at,
+        renewal_time=answer.rotate_at,
+        reason=issued.reason,
+    )
+
+
+def _digest(resource: Json) -> str:
+    return json.dumps([resource["spec"], resource.get("status")], sort_keys=True)
