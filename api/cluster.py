@@ -20,6 +20,9 @@ MAX_MACHINES = 200
 
 _KUBERNETES_LABEL = r"^([^/]*\.)?(kubernetes|k8s)\.io/"
 _KUBELET_LABEL = r"^([^/]*\.)?(node|kubelet)\.kubernetes\.io/"
+_PEM = r"^(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]+\n)+-----END CERTIFICATE-----(\n+|$))+$"
+Certificates = Annotated[str, StringConstraints(pattern=_PEM, max_length=16384)]
+"""Certificates and nothing else, so that no key gets into a resource (RFC 7468, section 5)."""
 
 Provider = Literal["local", "libvirt", "simulated"]
 
@@ -193,6 +196,9 @@ class OidcSpec(ApiModel):
 
     issuer_url: Annotated[str, StringConstraints(pattern=r"^https://\S+$", max_length=500)] = Field(
         alias="issuerURL", description="Issuer, https only."
+    )
+    certificate_authority: Certificates | None = Field(
+        default=None, description="CA certificates (PEM) that the issuer's is of, where no public CA signed it."
     )
     client_id: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=200)] = Field(alias="clientID")
     username_claim: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "sub"

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from itertools import chain
 
+from cryptography import x509
+
 from api.cluster import ClusterSpec, NodePool
 from api.model import RESERVED_PREFIXES
 from api.network import apart
@@ -112,6 +114,16 @@ def _oidc(spec: ClusterSpec) -> Iterator[str]:
         for field, prefix in (("usernamePrefix", oidc.username_prefix), ("groupsPrefix", oidc.groups_prefix)):
             if imitated := [name for name in RESERVED_PREFIXES if _overlap(name, prefix)]:
                 yield f"spec.apiServer.oidc.{field}: would let the issuer give names that begin with {imitated[0]}"
+        if not _are_certificates(oidc.certificate_authority):
+            yield "spec.apiServer.oidc.certificateAuthority: holds what is no certificate"
+
+
+def _are_certificates(text: str | None) -> bool:
+    """Say whether all of a text is certificates (PEM), if there is one: with others no API server starts."""
+    try:
+        return text is None or bool(x509.load_pem_x509_certificates(text.encode()))
+    except ValueError:
+        return False
 
 
 def _overlap(one: str, other: str) -> bool:

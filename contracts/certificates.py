@@ -25,6 +25,9 @@ KUBELET_API_ADMINS = "giantnetes:kubelet-api-admins"
 MASTERS = "system:masters"
 """Kubernetes' group that no RBAC rule can restrict; used once per cluster, to bind the groups above."""
 
+USER_FACING_ROLES = {"viewers": "view", "developers": "edit", "admins": "admin"}
+"""Groups for people, with the cluster role that each is bound to (Kubernetes: User-facing roles)."""
+
 
 class Usage(Flag):
     """Extended key usages (RFC 5280, section 4.2.1.12)."""
@@ -240,7 +243,7 @@ CERTIFICATES: dict[str, Certificate] = {
             "kubernetes-super-admin",
             Usage.CLIENT,
             None,
-            "binds the two groups above, once, before any binding exists",
+            "binds groups to roles, once, before any binding exists",
             organization=MASTERS,
         ),
     )

@@ -103,7 +103,7 @@ def _steps(spec: ClusterSpec) -> list[Step]:
             for name in pools
         ),
         Step(name="api", title="Wait for the API", kind=StepKind.API, needs=_api_needs(spec)),
-        Step(name="access", title="Bind administrators", kind=StepKind.ACCESS, needs=["api"]),
+        Step(name="access", title="Bind groups to roles", kind=StepKind.ACCESS, needs=["api"]),
         Step(name="addons", title="Install add-ons", kind=StepKind.ADDONS, needs=["access"]),
         *joining,
         Step(

@@ -26,6 +26,7 @@ from contracts.activities import (
     VERIFY_CLUSTER,
     VERIFY_SERVING,
 )
+from contracts.certificates import USER_FACING_ROLES
 from contracts.context import ClusterContext
 from contracts.guest import GuestReport, GuestRequest, ServingRequest
 from contracts.machines import MachineRole
@@ -52,12 +53,12 @@ class GuestActivities:
 
     @activity.defn(name=ENSURE_ACCESS)
     def ensure_access(self, request: GuestRequest) -> GuestReport:
-        """Bind the groups of our own certificates, and wait until each API server knows."""
+        """Bind the groups of our own certificates and those of people, and wait until each API server knows."""
         with self._endpoint(request.cluster, "super-admin") as super_admin:
-            bind_groups(super_admin)
+            bind_groups(super_admin, request.cluster.spec.api_server.oidc)
         with self._servers(request) as servers:
             await_allowed(servers)
-        return GuestReport(message=f"bound {', '.join(BINDINGS)}")
+        return GuestReport(message=f"bound {', '.join([*BINDINGS, *USER_FACING_ROLES])}")
 
     @activity.defn(name=ENSURE_ADDONS)
     def ensure_addons(self, request: GuestRequest) -> GuestReport:

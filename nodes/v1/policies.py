@@ -36,8 +36,9 @@ def authentication_path(layout: Layout) -> str:
 
 
 def _issuer(oidc: OidcSpec) -> dict[str, Any]:
+    authority = {"certificateAuthority": oidc.certificate_authority} if oidc.certificate_authority else {}
     return {
-        "issuer": {"url": oidc.issuer_url, "audiences": [oidc.client_id]},
+        "issuer": {"url": oidc.issuer_url, **authority, "audiences": [oidc.client_id]},
         "claimMappings": {
             "username": {"claim": oidc.username_claim, "prefix": oidc.username_prefix},
             "groups": {"claim": oidc.groups_claim, "prefix": oidc.groups_prefix},

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from api.rules import MACHINE_PORTS, faults
+from tests.support.guest import CertificateAuthority
 from tests.support.resources import cluster
 
 
@@ -19,6 +20,8 @@ def taint(key: str, effect: str = "NoSchedule", value: str = "") -> dict[str, st
 def oidc(**fields: str) -> dict[str, Any]:
     return {"apiServer": {"oidc": {"issuerURL": "https://a", "clientID": "b", **fields}}}
 
+
+NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 FAULTY: list[tuple[dict[str, Any], str, str]] = [
     ({"network": {"podCIDR": "10.244.0.0/255.255.0.0"}}, "spec.network.podCIDR", "write it as 10.244.0.0/16"),
@@ -38,6 +41,7 @@ FAULTY: list[tuple[dict[str, Any], str, str]] = [
     *((oidc(groupsPrefix=prefix), "spec.apiServer.oidc.groupsPrefix", "giantnetes:") for prefix in ("g", "gi")),
     (oidc(usernamePrefix="giantnetes:"), "spec.apiServer.oidc.usernamePrefix", "giantnetes:"),
     (oidc(usernamePrefix="giantnetes:cluster-"), "spec.apiServer.oidc.usernamePrefix", "giantnetes:"),
+    (oidc(certificateAuthority=NO_CERTIFICATE), "spec.apiServer.oidc.certificateAuthority", "no certificate"),
 ]
 
 
@@ -61,6 +65,11 @@ FINE: list[dict[str, Any]] = [
 @pytest.mark.parametrize("spec", FINE, ids=str)
 def test_what_is_fine_has_no_fault(spec: dict[str, Any]) -> None:
     assert faults(cluster(**spec).spec) == []
+
+
+def test_an_issuer_may_have_an_authority_of_its_own_and_another_to_come() -> None:
+    pem = CertificateAuthority("old").pem + "\n" + CertificateAuthority("new").pem
+    assert faults(cluster(**oidc(certificateAuthority=pem)).spec) == []
 
 
 def test_every_fault_is_named_at_once() -> None:

@@ -85,9 +85,9 @@ def test_add_ons_are_there(demo: Demo) -> None:
 
 def test_a_plain_user_may_do_nothing_until_bound(demo: Demo, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
-    run(G8S, "kubeconfig", "demo", "--user", "jane", "--group", "developers", "--output", plain)
+    run(G8S, "kubeconfig", "demo", "--user", "jane", "--group", "testers", "--output", plain)
     assert kubectl(plain, "auth", "can-i", "list", "pods", ok=False).strip() == "no"
-    kubectl(demo.kubeconfig, "create", "clusterrolebinding", "devs", "--clusterrole=view", "--group=developers")
+    kubectl(demo.kubeconfig, "create", "clusterrolebinding", "testers", "--clusterrole=view", "--group=testers")
     assert kubectl(plain, "auth", "can-i", "list", "pods").strip() == "yes"
     assert plain.stat().st_mode & 0o077 == 0
 

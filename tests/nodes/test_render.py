@@ -7,11 +7,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cluster import AuditSpec
+from api.cluster import ApiServerSpec, AuditSpec, OidcSpec
 from api.rules import MACHINE_PORTS
 from nodes.model import Layout, MachineConfig, Service
 from nodes.render import render
-from nodes.v1.policies import audit_policy
+from nodes.v1.policies import audit_policy, authentication
 from planning.releases import load_releases
 from tests.nodes.frozen import CASES, SELF_BOOTING, layout_of, make_request
 
@@ -115,6 +115,14 @@ def test_anonymous_requests_are_for_health_alone() -> None:
     files = {PurePosixPath(file.path).name: file.content for file in machine("control-plane").files}
     anonymous = yaml.safe_load(files["authentication.yaml"])["anonymous"]
     assert [condition["path"] for condition in anonymous["conditions"]] == ["/livez", "/readyz", "/healthz"]
+
+
+def test_an_issuer_s_own_authority_is_trusted_for_it() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    oidc = OidcSpec(issuer_url="https://a", client_id="b", certificate_authority=pem)
+    for spec, trusted in ((oidc, pem), (oidc.model_copy(update={"certificate_authority": None}), None)):
+        [jwt] = yaml.safe_load(authentication(LAYOUT, ApiServerSpec(oidc=spec)).content)["jwt"]
+        assert jwt["issuer"].get("certificateAuthority") == trusted
 
 
 @given(st.builds(AuditSpec, level=st.sampled_from(["Metadata", "Request"])), st.booleans())

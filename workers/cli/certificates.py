@@ -1,6 +1,7 @@
 """``g8s certificates``: which certificates a cluster's machines have, which are due, and why."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,7 +13,7 @@ from contracts.workflows import ROTATE_CERTIFICATES, Accepted, CertificatesAnswe
 from planning.certificates import Known, due
 from planning.certificates import certificates as planned
 from workers.cli.cluster import ClusterClient
-from workers.cli.console import columns, elapsed, errors, output
+from workers.cli.console import camel_cased, columns, elapsed, errors, output
 from workers.cli.errors import CliError, command
 from workers.cli.options import Format, Name, Namespace, Output, named
 from workers.cli.temporal import connected
@@ -40,7 +41,9 @@ async def certificates(
         await _renew(cluster)
     answer = await cluster.certificates()
     if form is Format.JSON:
-        typer.echo(answer.model_dump_json(indent=2, exclude={"context"}))
+        told = camel_cased(answer)
+        del told["context"]
+        typer.echo(json.dumps(told, indent=2))
         return int(bool(answer.unrenewed))
     now = datetime.now(UTC)
     for line in columns([["MACHINE", "CERTIFICATE", "SERIAL", "ENDS IN", "NOTE"], *_rows(answer, now)]):

@@ -5,7 +5,11 @@ Lines are never broken: many are made for copying, and a terminal that wraps one
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.text import Text
 
@@ -52,3 +56,17 @@ def elapsed(start: datetime, end: datetime) -> str:
 def clock(moment: datetime) -> str:
     """Return a time of day of the reader's own time zone."""
     return f"{moment.astimezone():%H:%M:%S}"
+
+
+def camel_cased(value: Any) -> Any:
+    """Return a message, or a part of one, as JSON has it: fields in camelCase, keys of mappings as they are.
+
+    Messages between our own processes have other names, which must stay for workers of other versions.
+    """
+    if isinstance(value, BaseModel):
+        return {to_camel(name): camel_cased(item) for name, item in value}
+    if isinstance(value, dict):
+        return {key: camel_cased(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [camel_cased(item) for item in value]
+    return to_jsonable_python(value)

@@ -28,7 +28,11 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _MIN_S, _MAX_S = 60, 3600
 
 User = Annotated[str, typer.Option(help="Whom the certificate names.", show_default="your login name")]
-Groups = Annotated[list[str] | None, typer.Option("--group", help="A group that it names; may be given again.")]
+_READY = "viewers, developers or admins"
+Groups = Annotated[
+    list[str] | None,
+    typer.Option("--group", help=f"A group that it names: {_READY}, or another; may be given again."),
+]
 Ttl = Annotated[str, typer.Option(help="How long it is valid: 60s to 1h.")]
 BreakGlass = Annotated[
     bool,
@@ -58,8 +62,9 @@ async def kubeconfig(
     """Write a kubeconfig (mode 0600) for a named user, valid for an hour or less.
 
     The key is made here; a signing request for it goes to the cluster's workflow, and only the certificate comes
-    back. Kubernetes grants a user without groups nothing: bind roles to the user or to the groups, or break the
-    glass: g8s kubeconfig NAME --group giantnetes:cluster-admins --break-glass
+    back. Kubernetes grants a user without groups nothing. In every cluster the group viewers may read (no secrets,
+    no roles), developers may change what runs, and admins may also bind roles in namespaces. Bind other groups or
+    the user yourself, or break the glass: g8s kubeconfig NAME --group giantnetes:cluster-admins --break-glass
     """
     namespace, name = named(name, namespace)
     request, key = signing_request(user or login(), group or [], seconds(ttl), break_glass=break_glass)
@@ -163,7 +168,8 @@ def _explain(path: Path, request: KubeconfigRequest, certificate: UserCertificat
     typer.echo(f"kubectl --kubeconfig {path} get nodes")
     if not request.groups:
         errors().print(
-            f"Without groups {request.user} may do what is bound to the name, such as, by an administrator:\n"
+            f"Without groups {request.user} may do what is bound to the name, which is nothing at first: "
+            f"ask with --group {_READY}, or bind the name:\n"
             f"kubectl create clusterrolebinding {request.user}-views --clusterrole=view --user={request.user}"
         )
 

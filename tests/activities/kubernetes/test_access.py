@@ -1,19 +1,23 @@
 """Binding the groups of our certificates."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from activities.kubernetes import GuestActivities
-from activities.kubernetes.access import BINDINGS
-from activities.kubernetes.client import KubernetesClient
+from activities.kubernetes.access import BINDINGS, cluster_wide_view, people_bindings
+from activities.kubernetes.client import MERGE_PATCH, Json, KubernetesClient
+from api.cluster import OidcSpec
 from api.errors import ErrorCode
-from contracts.certificates import KUBELET_API_ADMINS
+from contracts.certificates import KUBELET_API_ADMINS, USER_FACING_ROLES
 from contracts.guest import GuestRequest
 from tests.activities.kubernetes.running import refusal, run
 from tests.support.guest import GuestCluster, TestIdentities
 
 PATH = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/"
+AGGREGATED_SECONDS = 30
+PEOPLE = [f"giantnetes:{group}" for group in USER_FACING_ROLES]
 
 
 @pytest.fixture
@@ -21,8 +25,8 @@ def unbound(
     super_admin: KubernetesClient, activities: GuestActivities, control_plane: GuestRequest
 ) -> Iterator[KubernetesClient]:
     """The cluster without our bindings; afterwards with them."""
-    for group in BINDINGS:
-        super_admin.ask("DELETE", PATH + group)
+    for name in [*BINDINGS, *PEOPLE]:
+        super_admin.ask("DELETE", PATH + name)
     yield super_admin
     run(activities.ensure_access, control_plane)
 
@@ -50,9 +54,9 @@ def test_a_second_run_changes_nothing(
     super_admin: KubernetesClient, activities: GuestActivities, control_plane: GuestRequest
 ) -> None:
     run(activities.ensure_access, control_plane)
-    before = [super_admin.get(PATH + group) for group in BINDINGS]
+    before = [super_admin.get(PATH + name) for name in [*BINDINGS, *PEOPLE]]
     run(activities.ensure_access, control_plane)
-    assert [super_admin.get(PATH + group) for group in BINDINGS] == before
+    assert [super_admin.get(PATH + name) for name in [*BINDINGS, *PEOPLE]] == before
 
 
 def test_a_half_done_run_is_completed(
@@ -62,6 +66,41 @@ def test_a_half_done_run_is_completed(
     unbound.ask("DELETE", PATH + KUBELET_API_ADMINS)
     run(activities.ensure_access, control_plane)
     assert unbound.ask("GET", PATH + KUBELET_API_ADMINS).status == 200
+
+
+def test_groups_of_people_are_bound_and_what_an_administrator_made_of_that_stays(
+    unbound: KubernetesClient, activities: GuestActivities, control_plane: GuestRequest
+) -> None:
+    run(activities.ensure_access, control_plane)
+    assert {name: unbound.get(PATH + name)["roleRef"]["name"] for name in PEOPLE} == {
+        "giantnetes:viewers": "view",
+        "giantnetes:developers": "edit",
+        "giantnetes:admins": "admin",
+    }
+    unbound.change(PATH + PEOPLE[0], {"subjects": []}, MERGE_PATCH)
+    unbound.ask("DELETE", PATH + PEOPLE[1])
+    run(activities.ensure_access, control_plane)
+    assert "subjects" not in unbound.get(PATH + PEOPLE[0])
+    assert unbound.get(PATH + PEOPLE[1])["subjects"][0]["name"] == "developers"
+
+
+def test_groups_of_an_issuer_are_bound_by_its_prefix() -> None:
+    oidc = OidcSpec(issuer_url="https://a", client_id="b", groups_prefix="sso-")
+    names = [[subject["name"] for subject in binding["subjects"]] for binding in people_bindings(oidc)]
+    assert names == [["viewers", "sso-viewers"], ["developers", "sso-developers"], ["admins", "sso-admins"]]
+
+
+def test_viewers_see_what_is_of_the_whole_cluster(admin: KubernetesClient, super_admin: KubernetesClient) -> None:
+    del admin
+    ours = cluster_wide_view()["rules"]
+    deadline = time.monotonic() + AGGREGATED_SECONDS
+    while [rule for rule in ours if rule not in _rules(super_admin, "view")]:
+        assert time.monotonic() < deadline, "the controller manager did not add them to the role view"
+        time.sleep(0.1)
+
+
+def _rules(client: KubernetesClient, role: str) -> list[Json]:
+    return client.get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}")["rules"] or []
 
 
 @pytest.mark.usefixtures("unbound")

@@ -17,11 +17,13 @@ from api.release import MachineImages
 from api.rules import faults
 from planning.releases import RELEASES
 from tests.e2e.people import attempt, kubectl, kubectl_path
+from tests.support.guest import CertificateAuthority
 from tests.support.host import host_cluster
 
 SPEC: dict[str, Any] = {"provider": "local", "owner": "acme", "release": "1.37.2-1"}
 POOL: dict[str, Any] = {"name": "workers"}
 OIDC: dict[str, Any] = {"issuerURL": "https://issuer.example", "clientID": "g8s"}
+KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
 Case = tuple[dict[str, Any], str]
 
 
@@ -105,6 +107,7 @@ REFUSED: list[Case] = [
     ),
     ({"certificates": {"components": [{"name": "kubelet"}, {"name": "kubelet"}]}}, "Duplicate value"),
     ({"apiServer": {"oidc": {**OIDC, "issuerURL": "http://a"}}}, "spec.apiServer.oidc.issuerURL"),
+    ({"apiServer": {"oidc": {**OIDC, "certificateAuthority": KEY}}}, "spec.apiServer.oidc.certificateAuthority"),
     ({"apiServer": {"oidc": {**OIDC, "usernamePrefix": "sys"}}}, "begin with system:"),
     ({"apiServer": {"oidc": {**OIDC, "groupsPrefix": "giantnetes:a"}}}, "begin with system: or giantnetes:"),
     ({"apiServer": {"featureGates": {"allAlpha": True}}}, "keys must match"),
@@ -146,6 +149,12 @@ def by_python(spec: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("spec", ACCEPTED, ids=json.dumps)
 def test_what_python_takes_is_taken(kubeconfig: Path, tmp_path: Path, spec: dict[str, Any]) -> None:
+    assert by_python(spec)
+    assert applied(kubeconfig, tmp_path, cluster(spec), "--dry-run=server") == ""
+
+
+def test_an_issuer_s_own_authority_is_taken(kubeconfig: Path, tmp_path: Path) -> None:
+    spec = {"apiServer": {"oidc": {**OIDC, "certificateAuthority": CertificateAuthority("issuer").pem}}}
     assert by_python(spec)
     assert applied(kubeconfig, tmp_path, cluster(spec), "--dry-run=server") == ""
 

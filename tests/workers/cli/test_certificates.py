@@ -44,4 +44,7 @@ async def test_tells_programs_and_fails_when_a_machine_was_left_out(
     await clusters.until(handle, lambda status: bool(status.unrenewed))
     result = await g8s.run("certificates", "partly-renewed", "-o", "json")
     assert result.status == 1
-    assert "workers-2" in json.loads(result.out)["unrenewed"]
+    told = json.loads(result.out)
+    assert told.keys() == {"issued", "rotateAt", "unrenewed", "awaited"}
+    assert "workers-2" in told["unrenewed"]
+    assert told["issued"]["workers-1"]["kubelet-client"].keys() >= {"serial", "issuedAt", "expiresAt"}

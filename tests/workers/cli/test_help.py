@@ -3,13 +3,14 @@
 import pytest
 from typer.testing import CliRunner
 
+from contracts.certificates import USER_FACING_ROLES
 from workers.cli.main import app
 
 WORDS = {
     "list": ["visibility", "--output"],
     "status": ["--watch", "exit status"],
     "logs": ["--follow", "--tail", "component"],
-    "kubeconfig": ["--break-glass", "--ttl", "0600"],
+    "kubeconfig": ["--break-glass", "--ttl", "0600", *USER_FACING_ROLES],
     "leftovers": ["exit status", "terminated"],
 }
 

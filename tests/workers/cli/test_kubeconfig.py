@@ -76,6 +76,7 @@ async def test_writes_a_private_file_and_says_how_to_use_it(cluster: str, g8s: P
     assert path.stat().st_mode & 0o777 == 0o600
     assert result.out == f"kubectl --kubeconfig {path} get nodes\n"
     assert "for jane, valid until" in result.err
+    assert "--group viewers, developers or admins" in result.err
     assert "clusterrolebinding" in result.err
     found = yaml.safe_load(path.read_text())
     [user], [server], [context] = found["users"], found["clusters"], found["contexts"]
@@ -138,4 +139,5 @@ async def test_who_was_given_a_certificate_is_listed(cluster: str, g8s: Program)
     assert listed[1].split()[:3] == ["jane", "developers", "1"]
     assert listed[2].endswith("broke the glass")
     found = json.loads((await g8s.run("access", cluster, "-o", "json")).out)["items"]
-    assert [item["break_glass"] for item in found] == [False, True]
+    assert [item["breakGlass"] for item in found] == [False, True]
+    assert found[0]["expiresAt"] > found[0]["issuedAt"]
