@@ -30,7 +30,7 @@ def bind_groups(super_admin: KubernetesClient, oidc: OidcSpec | None) -> None:
     administrator may have changed it.
     """
     ours = [cluster_wide_view(), *(_binding(group, role, [group]) for group, role in BINDINGS.items())]
-    calls = [partial(super_admin.apply, path_of(manifest), manifest) for manifest in ours]
+    calls = [partial(_apply, super_admin, manifest) for manifest in ours]
     gather([*calls, *(partial(_add, super_admin, binding) for binding in people_bindings(oidc))], CONNECTIONS)
 
 
@@ -54,9 +54,13 @@ def cluster_wide_view() -> Json:
     return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
 
 
+def _apply(client: KubernetesClient, manifest: Json) -> None:
+    client.apply(path_of(manifest), manifest)
+
+
 def _add(client: KubernetesClient, manifest: Json) -> None:
     if client.ask("GET", path_of(manifest)).status != 200:
-        client.apply(path_of(manifest), manifest)
+        _apply(client, manifest)
 
 
 def _binding(name: str, role: str, groups: list[str]) -> Json:
