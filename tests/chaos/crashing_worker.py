@@ -3,6 +3,8 @@
 Three moments of an activity: ``before`` it begins, ``during`` it, when an outside system has just answered its
 n-th call, and ``after`` its effect, when nobody has been told of it yet. Nothing gets a chance to tidy up.
 The file is removed at the moment of death, so that the next worker goes on.
+
+Or it holds activities before they begin, while the file ``hold`` beside PLAN has a part of their ids in it.
 """
 
 import asyncio
@@ -23,12 +25,18 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.local.supervisor import Supervisor
 from activities.simulated.world import World
 from activities.vault.client import VaultClient
+from tests.chaos import days
 from workers.client import connect
 from workers.worker import telemetry
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import make_workers
 from workers.worker.settings import from_environment
 from workers.worker.wiring import wanted_queues
+
+HOLD, HELD = "hold", "held"
+"""Files beside PLAN: what is to be held, and that something is."""
+
+HOLD_POLL_SECONDS = 0.05
 
 
 class Kill(BaseModel, frozen=True):
@@ -97,6 +105,35 @@ class _Boundaries(ActivityInboundInterceptor):
         return result
 
 
+class Holding(Interceptor):
+    """Holds activities before they begin, while a file says so; they heartbeat, and their workflows go on."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wrap one activity."""
+        return _Holding(next, self._file)
+
+
+class _Holding(ActivityInboundInterceptor):
+    def __init__(self, inner: ActivityInboundInterceptor, file: Path) -> None:
+        super().__init__(inner)
+        self._file = file
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        while self._is_held(activity.info().activity_id):
+            self._file.with_name(HELD).touch()
+            await asyncio.sleep(HOLD_POLL_SECONDS)
+        return await super().execute_activity(input)
+
+    def _is_held(self, identifier: str) -> bool:
+        try:
+            return self._file.read_text() in identifier
+        except FileNotFoundError:
+            return False
+
+
 def watch_answers(fuse: Fuse) -> None:
     """Let the fuse see every answer of Vault, of the supervisor and of the simulated world."""
 
@@ -131,10 +168,13 @@ async def run(plan: Path) -> None:
     fuse = Fuse(plan)
     watch_answers(fuse)
     client = await connect()
-    workers = make_workers(client, wanted_queues(from_environment()), [ActivityBoundary(), Boundaries(fuse)])
+    interceptors = [ActivityBoundary(), Holding(plan.with_name(HOLD)), Boundaries(fuse)]
+    workers = make_workers(client, wanted_queues(from_environment()), interceptors)
     await asyncio.gather(*(worker.run() for worker in workers))
 
 
 if __name__ == "__main__":
     telemetry.set_up_logging()
+    if days.VARIABLE in os.environ:
+        days.shrink(float(os.environ[days.VARIABLE]))
     asyncio.run(run(Path(sys.argv[1])))

@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
@@ -22,10 +23,11 @@ from temporalio.client import Client
 from contracts.converter import data_converter
 from contracts.workflows import SEARCH_ATTRIBUTES
 from deploy.stack import Stack
-from tests.chaos.crashing_worker import Kill
+from tests.chaos.crashing_worker import HELD, HOLD, Kill
 
 PROJECT = Path(__file__).parents[2]
 DEATH_SECONDS = 40.0
+HELD_SECONDS = 60.0
 RETENTION = Duration(seconds=86400)
 
 
@@ -69,6 +71,24 @@ class Lane:
     def disarm(self) -> None:
         """Forget a kill that did not come true."""
         self._plan.unlink(missing_ok=True)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, what: str, begun: Awaitable[Any]) -> AsyncIterator[None]:
+        """Hold activities while the block runs, which begins when one is held.
+
+        ``what`` is a part of their ids, such as ``InstallMachine/workers-1``; ``begun`` leads to them.
+        """
+        hold, held = self.folder / HOLD, self.folder / HELD
+        hold.write_text(what)
+        try:
+            await begun
+            async with asyncio.timeout(HELD_SECONDS):
+                while not held.exists():
+                    await asyncio.sleep(0.02)
+            yield
+        finally:
+            hold.unlink()
+            held.unlink(missing_ok=True)
 
     async def death(self) -> float:
         """Wait until the worker has killed itself, start it again, and return the time of death (monotonic)."""
