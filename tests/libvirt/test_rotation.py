@@ -35,9 +35,9 @@ def started(pods: Pods, machine: str) -> str:
 
 
 async def rotate(guest: Guest) -> ClusterStatus:
-    before = len((await status(guest.handle)).recent_operations)
+    before = (await status(guest.handle)).recent_operations[-1]
     await guest.handle.execute_update("rotate_certificates", {"reason": "test"}, result_type=Accepted)
-    while len((found := await status(guest.handle)).recent_operations) == before:
+    while (found := await status(guest.handle)).recent_operations[-1] == before:
         await asyncio.sleep(0.5)
     return found
 
@@ -63,3 +63,20 @@ async def test_clients_are_seen_with_their_new_certificates(guest: Guest) -> Non
         await asyncio.sleep(10)
     assert waiting == []
     say(f"all clients were seen with their new certificates {time.monotonic() - began:.0f} s later")
+
+
+@pytest.mark.parametrize("off", ["1 hour", "1 hour ago"], ids=["ahead", "behind"])
+async def test_a_machine_whose_clock_is_an_hour_off_is_renewed(guest: Guest, pods: Pods, off: str) -> None:
+    machine, before = MACHINES[-1], await known(guest)
+    pods.on_machine(machine, f"systemctl stop chrony; date --set='{off}'")
+    try:
+        found = await rotate(guest)
+        there = int(pods.on_machine(machine, "date +%s"))
+    finally:
+        pods.on_machine(machine, f"date --set=@{time.time():.0f}; systemctl start chrony")
+    assert (found.recent_operations[-1].outcome, found.unrenewed) == ("Succeeded", {})
+    assert abs(there - time.time()) < 60
+    after = await known(guest)
+    for name, issued in before.issued[machine].items():
+        assert after.issued[machine][name].serial != issued.serial
+    guest.until(lambda: sorted(ready_nodes(guest.kubeconfig)) == MACHINES, "all nodes are Ready")
