@@ -231,7 +231,7 @@ def can_mount() -> bool:
 
 @pytest.fixture(scope="module")
 async def small_disk(rotated: Rotated) -> AsyncIterator[Path]:
-    """The state of a node on a small disk, from a start of the machine on; the real one comes back later."""
+    """The state of a node on a small disk, for the last tests of this module: then the machine stays off."""
     state = rotated.machines / "workers-1" / "state"
     aside = state.with_name("state.aside")
     await asyncio.to_thread(rotated.switch_off, "workers-1")
@@ -248,7 +248,6 @@ async def small_disk(rotated: Rotated) -> AsyncIterator[Path]:
         await asyncio.to_thread(subprocess.run, ["umount", "--lazy", str(state)], check=True)
         state.rmdir()
         aside.rename(state)
-    await rotated.repaired("workers-1")
 
 
 @contextlib.contextmanager

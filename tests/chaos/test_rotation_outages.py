@@ -18,7 +18,7 @@ from tests.support.leaks import LeakSearch
 from tests.support.stack import say
 
 NAME = "outages"
-DAY_SECONDS, SHORT_DAY_SECONDS = 15, 3
+DAY_SECONDS, SHORT_DAY_SECONDS = 20, 3
 MACHINES = {"control-plane-1", "workers-1"}
 
 pytestmark = pytest.mark.timeout(300)
@@ -64,13 +64,11 @@ async def test_72_hours_without_temporal_and_vault_are_noticed_by_nobody(
     """The stack has no host cluster at all."""
     supervisor = outside.supervisor(rotated.stack)
     with Clients(kubeconfig, rotated.machines) as clients:
-        before, running = rotated.pairs(), rotated.processes()
+        running = rotated.processes()
         for service in ("temporal", "openbao"):
             await asyncio.to_thread(supervisor.stop_group, service, kill=True)
-        away = rotated.pairs()
         await asyncio.sleep(3 * DAY_SECONDS)
-        assert rotated.pairs() == away
-        back = datetime.now(UTC)
+        before, back = rotated.pairs(), datetime.now(UTC)
         await asyncio.to_thread(up, say, SERVICES)
         await made_up(rotated, back)
         assert new(before, rotated.pairs()) == MACHINES
