@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from structlog.testing import capture_logs
 
 from activities.vault import Task
-from activities.vault.issuances import Issuance
+from activities.vault.issuances import Issuance, as_issued_last
 from activities.vault.paths import issuance_path
+from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.certificates import CERTIFICATES, held_by, wanted
@@ -20,6 +21,7 @@ from contracts.vault import Authority, SignedCertificates, SigningRequest
 from tests.activities.vault.certs import alternative_names, greedy_request, new_key, parse, signing_request
 from tests.activities.vault.support import Vault, new_cluster
 
+FIRST_SLOT = MachinePlan(name="control-plane-1", role=MachineRole.CONTROL_PLANE, host=11)
 SLOT = MachinePlan(name="control-plane-2", role=MachineRole.CONTROL_PLANE, host=12)
 NODE = MachinePlan(name="workers-1", role=MachineRole.NODE, host=20)
 
@@ -155,3 +157,16 @@ def test_what_was_signed_for_which_machine_is_recorded(vault: Vault, made: Clust
         [serial] = issuance.serials.values()
         assert int(serial.replace(":", ""), 16) == parse(signed.files["etcd-peer.crt"]).serial_number
         assert abs(datetime.now(UTC) - issuance.issued_at) < timedelta(minutes=1)
+
+
+def test_what_the_spec_said_when_the_last_was_signed_is_found_again(vault: Vault) -> None:
+    before = vault.made(new_cluster())
+    signer = vault.client(Task.SIGNER)
+    assert as_issued_last(signer, before) == before
+    changed = ClusterSpec.model_validate(
+        before.spec.model_dump(mode="json", by_alias=True) | {"certificates": {"leafTTLHours": 24}}
+    )
+    for spec, machine in ((before.spec, NODE), (changed, FIRST_SLOT)):
+        cluster = vault.made(before.model_copy(update={"spec": spec}))
+        sign(vault, cluster, machine, {held_by(machine.role, "local")[0].name: signing_request()})
+    assert as_issued_last(signer, before).spec.certificates == changed.certificates
