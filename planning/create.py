@@ -30,10 +30,15 @@ def plan_create(spec: ClusterSpec, *, adopting: bool = False) -> Plan:
     return Plan(
         operation="CreateCluster",
         reason="the cluster is wanted and not known to be complete",
-        endpoint_host=BALANCED_ENDPOINT_HOST if spec.control_plane.replicas > 1 else FIRST_SLOT_HOST,
+        endpoint_host=endpoint_host(spec),
         groups=groups,
         steps=_steps(spec),
     )
+
+
+def endpoint_host(spec: ClusterSpec) -> int:
+    """Return the host number of the API's address in the machine network."""
+    return BALANCED_ENDPOINT_HOST if spec.control_plane.replicas > 1 else FIRST_SLOT_HOST
 
 
 def machine_groups(spec: ClusterSpec) -> dict[str, list[MachinePlan]]:

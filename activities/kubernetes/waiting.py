@@ -1,8 +1,10 @@
 """Waiting inside of an activity: with a deadline, and an ear for cancellation.
 
-Heartbeats are sent around every activity (``workers.worker.interceptors``), whatever its thread waits for.
+Heartbeats are sent around every activity (``workers.worker.interceptors``), whatever its thread waits for. A
+rescue (``workers.rescue``) calls the same functions without Temporal, where nobody cancels.
 """
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,7 +21,7 @@ LONGEST_SECONDS = 120.0
 
 def patience() -> float:
     """Return how many seconds this attempt may wait: so few that its own error comes before its timeout."""
-    timeout = activity.info().start_to_close_timeout
+    timeout = activity.info().start_to_close_timeout if activity.in_activity() else None
     return min(LONGEST_SECONDS, 0.9 * timeout.total_seconds()) if timeout else LONGEST_SECONDS
 
 
@@ -32,7 +34,7 @@ def poll(probe: Callable[[], T | None], seconds: float, interval: float = INTERV
         retry=retry_if_result(lambda result: result is None),
         stop=stop_after_delay(seconds),
         wait=lambda state: pause(state.seconds_since_start or 0.0, interval),
-        sleep=activity.wait_for_cancelled_sync,
+        sleep=activity.wait_for_cancelled_sync if activity.in_activity() else time.sleep,
         retry_error_callback=_nothing,
     )(probe)
 

@@ -274,14 +274,15 @@ def _check_adoptable(entry: RegistryEntry, cluster: ClusterContext) -> None:
             f"cluster {entry.cluster_id}, which {name} stands for, is being deleted: send `delete`, "
             "wait for its end, then start again",
         )
-    fields = unsupported_changes(_registered_spec(entry, name), cluster.spec)
+    fields = unsupported_changes(registered_spec(entry, name), cluster.spec)
     if fields:
         raise StepError(
             ErrorCode.INVALID_SPEC, f"{name} exists and can't be changed by a new start: {', '.join(fields)}"
         )
 
 
-def _registered_spec(entry: RegistryEntry, name: str) -> ClusterSpec:
+def registered_spec(entry: RegistryEntry, name: str) -> ClusterSpec:
+    """Return the spec in an entry; raises ``StepError`` ConfigurationBroken for one that is refused today."""
     try:
         return ClusterSpec.model_validate(entry.spec)
     except ValidationError as error:

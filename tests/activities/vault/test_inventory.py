@@ -2,8 +2,9 @@
 
 import pytest
 
-from activities.vault import inventory
+from activities.vault import Task, inventory
 from activities.vault.inventory import Inventory
+from activities.vault.registry import Registry
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.context import ClusterContext
@@ -57,3 +58,17 @@ def test_what_is_released_can_not_be_completed(vault: Vault) -> None:
     with pytest.raises(StepError) as error:
         vault.do(names.RECORD_COMPLETE, ClaimRequest(cluster=cluster))
     assert error.value.code is ErrorCode.CLUSTER_DELETED
+
+
+def test_a_cluster_is_found_as_it_was_made_until_it_is_deleted(bao: OpenBao, vault: Vault) -> None:
+    cluster, look = new_cluster(controlPlane={"replicas": 3}), inventory(bao.settings)
+    assert look.cluster("default", cluster.name) is None
+    claims = vault.run(names.CLAIM, ClaimRequest(cluster=cluster), Claims)
+    update = {"machine_network": claims.machine_network, "endpoint_host": 10}
+    assert look.cluster("default", cluster.name) == cluster.model_copy(update=update)
+    Registry(vault.client(Task.REGISTRY)).mark_deleting(reference(cluster))
+    with pytest.raises(StepError, match="is being deleted") as error:
+        look.cluster("default", cluster.name)
+    assert error.value.code is ErrorCode.CLUSTER_DELETED
+    vault.do(names.RELEASE_CLAIMS, VaultCleanup(cluster=reference(cluster)))
+    assert look.cluster("default", cluster.name) is None
