@@ -4,9 +4,7 @@ It has no login to Vault: what it carries to machines is public or sealed to the
 """
 
 import os
-import socket
 import sys
-from pathlib import Path
 
 import structlog
 
@@ -20,6 +18,8 @@ from activities.machines import Patience, machine_activities
 from contracts import queues
 from deploy.node_image import installed_images
 from planning.releases import load_releases
+from workers.hypervisor.name import hypervisor_name
+from workers.hypervisor.settings import from_environment
 from workers.worker.running import run
 from workers.worker.serving import Queue
 
@@ -41,22 +41,14 @@ def hypervisor_queues() -> list[Queue]:
         raise RuntimeError("there is no node image: make it with `just node-image RELEASE`")
     kind = chosen_kind(os.environ.get("GIANTNETES_VIRTUALIZATION", ""), kernels[0])
     log.info("machines will be made", virtualization=kind)
-    name = os.environ.get("GIANTNETES_HYPERVISOR_NAME") or socket.gethostname().partition(".")[0].lower()
-    settings = Settings(
-        folder=Path(os.environ.get("GIANTNETES_HYPERVISOR", "/var/lib/giantnetes-hypervisor")),
-        uri=os.environ.get("GIANTNETES_LIBVIRT_URI", "qemu:///system"),
-        kind=kind,
-        nameservers=tuple(os.environ.get("GIANTNETES_NAMESERVERS", "").split()),
-        management=tuple(os.environ.get("GIANTNETES_MANAGEMENT_NETWORKS", "").split()),
-        address=os.environ.get("GIANTNETES_HYPERVISOR_ADDRESS", ""),
-    )
+    settings = from_environment(kind)
     if not settings.management:
         log.warning("machines may reach all networks: set GIANTNETES_MANAGEMENT_NETWORKS to those they may not")
     searchable_folder(settings.folder)
     _restore_networks(settings)
     provider = LibvirtProvider(settings, installed_images)
     own = HypervisorActivities(settings).activities()
-    queue = queues.hypervisor(os.environ.get("GIANTNETES_SITE", "default"), name)
+    queue = queues.hypervisor(os.environ.get("GIANTNETES_SITE", "default"), hypervisor_name())
     return [Queue(queue, [*machine_activities(provider, PATIENCE[kind]), *own])]
 
 
