@@ -1,5 +1,6 @@
 """Local clusters as seen on this machine: processes, certificates, and kubectl."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import psutil
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from deploy.stack import Stack
 from nodes.machine.processes import find_marked
@@ -123,6 +125,32 @@ def serials(stack: Stack, cluster_id: str) -> dict[str, int]:
         str(file.relative_to(folder)): x509.load_pem_x509_certificate(file.read_bytes()).serial_number
         for file in files
     }
+
+
+def pairs(stack: Stack, cluster_id: str) -> dict[str, x509.Certificate]:
+    """Return the certificates that components use, after seeing that each has its own key beside it."""
+    return {
+        f"{current.parents[2].name}/{name}": certificate
+        for current in (stack.state / "machines" / cluster_id).glob("*/state/pki/current")
+        for name, certificate in _pairs(current).items()
+    }
+
+
+def _pairs(current: Path) -> dict[str, x509.Certificate]:
+    """Return the certificates of one generation: the next may follow at any moment, and this one be removed."""
+    while True:
+        generation = current.resolve()
+        with contextlib.suppress(FileNotFoundError):
+            found = {key.stem: _pair(key) for key in [*generation.iterdir()] if key.suffix == ".key"}
+            if current.resolve() == generation:
+                return found
+
+
+def _pair(key: Path) -> x509.Certificate:
+    certificate = x509.load_pem_x509_certificate(key.with_suffix(".crt").read_bytes())
+    private = load_pem_private_key(key.read_bytes(), password=None)
+    assert private.public_key() == certificate.public_key(), key
+    return certificate
 
 
 def _run(command: list[str], **environment: str) -> str:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from temporalio.service import RPCError
 
 from api.status import ClusterStatus, OperationRecord, Phase
@@ -41,11 +40,7 @@ class Rotated:
 
     def pairs(self) -> dict[str, x509.Certificate]:
         """Return the certificates that components use, after seeing that each has its own key beside it."""
-        return {
-            f"{current.parents[2].name}/{name}": certificate
-            for current in self.machines.glob("*/state/pki/current")
-            for name, certificate in _pairs(current).items()
-        }
+        return living.pairs(self.stack, self.cluster_id)
 
     @contextlib.asynccontextmanager
     async def watching_pairs(self) -> AsyncIterator[None]:
@@ -115,20 +110,3 @@ def new(before: dict[str, x509.Certificate], after: dict[str, x509.Certificate])
     """Return the machines all of whose certificates are others than before."""
     same = {name.partition("/")[0] for name, old in before.items() if after.get(name) == old}
     return {name.partition("/")[0] for name in after} - same
-
-
-def _pairs(current: Path) -> dict[str, x509.Certificate]:
-    """Return the certificates of one generation: the next may follow at any moment, and this one be removed."""
-    while True:
-        generation = current.resolve()
-        with contextlib.suppress(FileNotFoundError):
-            found = {key.stem: _pair(key) for key in [*generation.iterdir()] if key.suffix == ".key"}
-            if current.resolve() == generation:
-                return found
-
-
-def _pair(key: Path) -> x509.Certificate:
-    certificate = x509.load_pem_x509_certificate(key.with_suffix(".crt").read_bytes())
-    private = load_pem_private_key(key.read_bytes(), password=None)
-    assert private.public_key() == certificate.public_key(), key
-    return certificate

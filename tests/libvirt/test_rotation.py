@@ -1,14 +1,18 @@
 """Certificates of real virtual machines, renewed while their cluster is used."""
 
 import asyncio
+import ssl
 import time
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from api.status import ClusterStatus
 from contracts.workflows import Accepted, CertificatesAnswer
-from tests.e2e.people import ready_nodes
-from tests.libvirt.guests import Guest, in_a_room
+from deploy.stack import Stack
+from tests.e2e.people import G8S, ready_nodes
+from tests.libvirt.guests import Guest, hypervisor_settings, in_a_room
 from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
 from tests.support.clusters import status
@@ -80,3 +84,27 @@ async def test_a_machine_whose_clock_is_an_hour_off_is_renewed(guest: Guest, pod
     for name, issued in before.issued[machine].items():
         assert after.issued[machine][name].serial != issued.serial
     guest.until(lambda: sorted(ready_nodes(guest.kubeconfig)) == MACHINES, "all nodes are Ready")
+
+
+def api_certificate(guest: Guest) -> str:
+    """Return what the API server shows, PEM."""
+    url = yaml.safe_load(guest.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    return ssl.get_server_certificate((urlsplit(url).hostname or "", urlsplit(url).port or 0), timeout=60)
+
+
+async def test_a_rescue_on_their_hypervisor_renews_them_without_a_workflow(
+    guest: Guest, stack: Stack, pods: Pods
+) -> None:
+    before, running = api_certificate(guest), {machine: started(pods, machine) for machine in MACHINES}
+    process = await asyncio.create_subprocess_exec(
+        *(G8S, "rescue", guest.handle.id),
+        env=hypervisor_settings(stack),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    assert f"{len(MACHINES)} of {len(MACHINES)} machines were renewed" in told.decode()
+    assert api_certificate(guest) != before
+    assert {machine: started(pods, machine) for machine in MACHINES} == running
+    assert sorted(ready_nodes(guest.kubeconfig)) == MACHINES

@@ -13,6 +13,7 @@ from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.converter import describe
+from contracts.errors import StepError
 from deploy.binaries import BinariesError
 from deploy.stack import StackError
 from workers.cli.console import errors
@@ -71,7 +72,7 @@ def reporting(action: Callable[[], int], interrupted: str) -> int:
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):
         return 1  # Nobody reads any more, as after `| head`; rich exits then.
-    except (CliError, StackError, BinariesError, ValidationError, TemporalError, OSError) as error:
+    except (CliError, StackError, StepError, BinariesError, ValidationError, TemporalError, OSError) as error:
         known = explained(error)
         errors().print(f"error: {known.message}")
         if known.hint:
@@ -84,7 +85,7 @@ def explained(error: Exception) -> CliError:
     match error:
         case CliError():
             return error
-        case StackError():
+        case StackError() | StepError():
             return CliError(error.message, error.hint)
         case ValidationError():
             return CliError("; ".join(describe(error)), "Correct it and try again.")

@@ -9,6 +9,7 @@ from workers.cli.kubeconfig import kubeconfig
 from workers.cli.leftovers import leftovers
 from workers.cli.listing import list_clusters
 from workers.cli.logs import logs
+from workers.cli.rescue import rescue
 from workers.cli.status import status
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command()(certificates)
 app.command()(kubeconfig)
 app.command()(leftovers)
 app.command()(hypervisors)
+app.command()(rescue)
 
 if __name__ == "__main__":
     app(prog_name="g8s")

@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-import sys
+from typing import TextIO
 
 import structlog
 from opentelemetry import trace
@@ -90,8 +90,11 @@ def set_up_tracing(provider: TracerProvider | None = None) -> TracerProvider:
     return provider
 
 
-def set_up_logging(level: int = logging.INFO) -> None:
-    """Write one JSON object a line to standard error, with what the interceptor bound: cluster, step, attempt."""
+def set_up_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Write one JSON object a line, with what the interceptor bound: cluster, step, attempt.
+
+    It goes to standard error, or to ``stream``.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -104,7 +107,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

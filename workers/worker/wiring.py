@@ -35,7 +35,7 @@ class _Site:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._name = settings.site
-        self._vault = VaultSettings(settings.vault_address, _login(settings))
+        self._vault = vault_settings(settings)
 
     @cached_property
     def _identities(self) -> Identities:
@@ -63,7 +63,7 @@ class _Site:
         return [Queue(queues.HOST, host_activities(self._settings.kubeconfig))]
 
     def local(self) -> list[Queue]:
-        provider = _local_provider(self._settings.state)
+        provider = local_provider(self._settings.state)
         return [Queue(queues.provider(self._name, "local"), machine_activities(provider))]
 
     def simulated(self) -> list[Queue]:
@@ -99,6 +99,11 @@ def wanted_queues(settings: Settings) -> list[Queue]:
     return [queue for kind in KINDS if kind in (settings.queues or KINDS) for queue in KINDS[kind](site)]
 
 
+def vault_settings(settings: Settings) -> VaultSettings:
+    """Return how tasks log in to Vault; raises RuntimeError for a way that there isn't."""
+    return VaultSettings(settings.vault_address, _login(settings))
+
+
 def _login(settings: Settings) -> AppRoles | ServiceAccount:
     if settings.vault_auth == "approle":
         return AppRoles(settings.approle_dir)
@@ -107,7 +112,8 @@ def _login(settings: Settings) -> AppRoles | ServiceAccount:
     raise RuntimeError(f"GIANTNETES_VAULT_AUTH is {settings.vault_auth}: it can be approle or kubernetes")
 
 
-def _local_provider(state: Path) -> LocalProvider:
+def local_provider(state: Path) -> LocalProvider:
+    """Return the provider of the local stack in a state folder; raises RuntimeError when there is none."""
     stack = Stack.read(state)
     if stack is None:
         raise RuntimeError(f"there is no local stack in {state}: set it up with `just up`")

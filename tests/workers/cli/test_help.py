@@ -12,6 +12,7 @@ WORDS = {
     "logs": ["--follow", "--tail", "component"],
     "kubeconfig": ["--break-glass", "--ttl", "0600", *USER_FACING_ROLES],
     "leftovers": ["exit status", "terminated"],
+    "rescue": ["VAULT_ADDR", "hypervisor", "exit status"],
 }
 
 
