@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from temporalio import activity
 
 from activities.kubernetes.client import APPLY, FIELD_MANAGER, MERGE_PATCH, Answer, Json, KubernetesClient
-from activities.kubernetes.connection import HostApi
+from activities.kubernetes.connection import HostApi, TellEnd
 from activities.kubernetes.issuing import CertificateSecrets
 from api.cluster import API_VERSION
 from api.conditions import REPORTED
@@ -156,8 +156,11 @@ def _record(client: KubernetesClient, resource: ResourceReference, event: Resour
         _check(answer, f"make an event in {path}")
 
 
-def host_activities(kubeconfig: Path | None) -> list[Callable[..., object]]:
-    """Return the activities for a worker that polls the queue ``contracts.queues.HOST``."""
-    api = HostApi(kubeconfig)
+def host_activities(kubeconfig: Path | None, tell_end: TellEnd) -> list[Callable[..., object]]:
+    """Return the activities for a worker that polls the queue ``contracts.queues.HOST``.
+
+    ``tell_end`` is told when the client certificate ends that ``kubeconfig`` names.
+    """
+    api = HostApi(kubeconfig, tell_end)
     host, secrets = HostActivities(api), CertificateSecrets(api)
     return [host.report_status, host.release_resource, secrets.prepare, secrets.store, secrets.remove]

@@ -59,4 +59,4 @@ def _restore_networks(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(hypervisor_queues, os.environ.get("GIANTNETES_METRICS_ADDRESS")))
+    sys.exit(run(lambda _: hypervisor_queues(), os.environ.get("GIANTNETES_METRICS_ADDRESS")))

@@ -10,7 +10,7 @@ from workers.worker.wiring import wanted_queues
 def main() -> int:
     """Run a worker; returns the exit status."""
     settings = from_environment()
-    return run(lambda: wanted_queues(settings), settings.metrics_address, settings.health_address)
+    return run(lambda meter: wanted_queues(settings, meter), settings.metrics_address, settings.health_address)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable, Sequence
 
 import structlog
+from temporalio.common import MetricMeter
+from temporalio.runtime import Runtime
 from temporalio.worker import Worker
 
 from workers import probes
@@ -19,30 +21,34 @@ log = structlog.get_logger("worker")
 
 
 def run(
-    queues: Callable[[], Sequence[Queue]], metrics_address: str | None, health_address: str | None = None
+    queues: Callable[[MetricMeter], Sequence[Queue]],
+    metrics_address: str | None,
+    health_address: str | None = None,
 ) -> int:
     """Poll ``queues`` until SIGTERM or SIGINT, then let running activities end; returns the exit status.
 
-    ``queues`` may raise RuntimeError, whose text says why there can be none. At ``health_address`` it answers
-    ``/healthz`` while its event loop turns, and ``/readyz`` from when Temporal has let it in and its workers run.
+    ``queues`` is given the meter of the process's metrics; it may raise RuntimeError, whose text says why there
+    can be none. At ``health_address`` it answers ``/healthz`` while its event loop turns, and ``/readyz`` from
+    when Temporal has let it in and its workers run.
     """
     telemetry.set_up_logging()
     if telemetry.tracing_wanted():
         telemetry.set_up_tracing()
     try:
-        asyncio.run(_serve(queues(), metrics_address, health_address))
+        runtime = telemetry.runtime(metrics_address)
+        asyncio.run(_serve(queues(runtime.metric_meter), runtime, health_address))
     except RuntimeError as error:
         log.error("worker can't start", reason=str(error))  # noqa: TRY400 - the reason is the whole story
         return 1
     return 0
 
 
-async def _serve(queues: Sequence[Queue], metrics_address: str | None, health_address: str | None) -> None:
+async def _serve(queues: Sequence[Queue], runtime: Runtime, health_address: str | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tracing = tracing_interceptors() if telemetry.tracing_wanted() else []
-    client = await connect(runtime=telemetry.runtime(metrics_address), interceptors=tracing)
+    client = await connect(runtime=runtime, interceptors=tracing)
     workers = make_workers(client, queues, [ActivityBoundary()])
     async with contextlib.AsyncExitStack() as stack:
         if health_address:

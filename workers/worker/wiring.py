@@ -1,9 +1,12 @@
 """Which queue gets which activities. The one place that knows all implementations."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from temporalio.common import MetricMeter
 
 from activities.kubernetes import Identities, guest_activities, guest_probes, host_activities
 from activities.local.provider import LocalProvider
@@ -25,6 +28,7 @@ from contracts import queues
 from deploy import binaries
 from deploy.binaries import release_parts
 from deploy.stack import Stack
+from workers.worker.logins import MeteredLogin, host_login_end
 from workers.worker.serving import QUICK, Queue, workflow_queue
 from workers.worker.settings import Settings
 
@@ -32,10 +36,12 @@ from workers.worker.settings import Settings
 class _Site:
     """The queues of one site by kind, with what they share in a process. Each needs only what its work needs."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, meter: MetricMeter) -> None:
         self._settings = settings
+        self._meter = meter
         self._name = settings.site
-        self._vault = vault_settings(settings)
+        vault = vault_settings(settings)
+        self._vault = replace(vault, login=MeteredLogin(vault.login, meter))
 
     @cached_property
     def _identities(self) -> Identities:
@@ -60,7 +66,8 @@ class _Site:
         return [Queue(queues.probes(self._name, "local"), guest_probes(self._identities), lasting=True)]
 
     def host(self) -> list[Queue]:
-        return [Queue(queues.HOST, host_activities(self._settings.kubeconfig))]
+        activities = host_activities(self._settings.kubeconfig, host_login_end(self._meter))
+        return [Queue(queues.HOST, activities)]
 
     def local(self) -> list[Queue]:
         provider = local_provider(self._settings.state)
@@ -88,14 +95,15 @@ KINDS: Mapping[str, Callable[[_Site], list[Queue]]] = {
 """Kinds of queues by the names that ``GIANTNETES_QUEUES`` has for them."""
 
 
-def wanted_queues(settings: Settings) -> list[Queue]:
+def wanted_queues(settings: Settings, meter: MetricMeter = MetricMeter.noop) -> list[Queue]:
     """Return the queues that a worker is set to poll: all of a site that is one machine unless it names some.
 
+    ``meter`` gets the metrics of the worker's own logins.
     Raises RuntimeError for a name that there isn't, and where something is missing that a queue needs.
     """
     if unknown := sorted(set(settings.queues) - KINDS.keys()):
         raise RuntimeError(f"GIANTNETES_QUEUES has no {', '.join(unknown)}: there are {', '.join(KINDS)}")
-    site = _Site(settings)
+    site = _Site(settings, meter)
     return [queue for kind in KINDS if kind in (settings.queues or KINDS) for queue in KINDS[kind](site)]
 
 
