@@ -16,6 +16,7 @@ from api.status import StatusModel
 MAX_NAMES = 32
 
 _RESERVED = f"{list(RESERVED_PREFIXES)}.exists(prefix, %s.startsWith(prefix))"
+_NO_COLON = "commonName: names with a colon are those of components, and of logins by OIDC"
 _SHOWN = "self.machine != ''"
 _NO_RESERVED = f"names that begin with {' or '.join(RESERVED_PREFIXES)} are taken by the cluster itself"
 
@@ -38,7 +39,7 @@ class CertificateSpec(ApiModel):
         json_schema_extra=validations(
             ("self.clusterName == oldSelf.clusterName", "clusterName can't be changed: make another one"),
             ("self.machine == oldSelf.machine", "machine can't be changed: those of machines are shown only"),
-            (f"{_SHOWN} || !{_RESERVED % 'self.commonName'}", f"commonName: {_NO_RESERVED}"),
+            (f"{_SHOWN} || !self.commonName.contains(':')", _NO_COLON),
             (
                 f"{_SHOWN} || !self.organizations.exists(name, {_RESERVED % 'name'})",
                 f"organizations: {_NO_RESERVED}",
@@ -74,9 +75,10 @@ class CertificateSpec(ApiModel):
     def _rules(self) -> Self:
         if self.machine:
             return self
-        for field, names in (("commonName", [self.common_name]), ("organizations", self.organizations)):
-            if any(name.startswith(RESERVED_PREFIXES) for name in names):
-                raise ValueError(f"{field}: {_NO_RESERVED}")
+        if ":" in self.common_name:
+            raise ValueError(_NO_COLON)
+        if any(name.startswith(RESERVED_PREFIXES) for name in self.organizations):
+            raise ValueError(f"organizations: {_NO_RESERVED}")
         bare = [name for name in self.dns_names if "." not in name]
         if bare and not self.allow_bare_domains:
             raise ValueError(f"dnsNames {', '.join(bare)}: a name without a dot needs allowBareDomains")

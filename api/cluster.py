@@ -198,7 +198,9 @@ class OidcSpec(ApiModel):
         alias="issuerURL", description="Issuer, https only."
     )
     certificate_authority: Certificates | None = Field(
-        default=None, description="CA certificates (PEM) that the issuer's is of, where no public CA signed it."
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="CA certificates (PEM) that the issuer's is of, where no public CA signed it.",
     )
     client_id: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=200)] = Field(alias="clientID")
     username_claim: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "sub"

@@ -11,9 +11,14 @@ ISSUE_CERTIFICATE = "IssueCertificate"
 REMOVE_CERTIFICATE = "RemoveCertificate"
 
 
-def certificate_workflow_id(namespace: str, name: str) -> str:
-    """Return the id of what works on a ``Certificate``: one at a time."""
-    return f"certificate/{namespace}/{name}"
+def issue_id(resource: ResourceReference, generation: int) -> str:
+    """Return the id of what works on a ``Certificate`` as it is at ``generation``: one at a time."""
+    return f"certificate/{resource.namespace}/{resource.name}/{resource.uid[:8]}/{generation}"
+
+
+def removal_id(resource: ResourceReference) -> str:
+    """Return the id of what removes the Secret of a ``Certificate``."""
+    return f"certificate/{resource.namespace}/{resource.name}/{resource.uid[:8]}/remove"
 
 
 class IssueRequest(WireModel):
@@ -44,25 +49,34 @@ class KeyRequest(WireModel):
     """Asks for a new key when there is a reason for one; ``authority`` is the CA's certificate, PEM."""
 
     resource: ResourceReference
+    generation: int
     spec: CertificateSpec
     authority: str
 
 
 class KeyAnswer(WireModel):
-    """``reason`` is why a certificate is due, empty when none is; ``request`` (PKCS #10, PEM) has the new key."""
+    """``reason`` is why a certificate is due, empty when none is; ``request`` (PKCS #10, PEM) has the new key.
+
+    ``renewing`` says that the one that is held says the same already.
+    """
 
     held: HeldCertificate | None = None
     reason: str = ""
     request: str = ""
+    renewing: bool = False
 
 
 class ClientSigningRequest(WireModel):
-    """Asks for a client's certificate. Of ``request`` only the key counts."""
+    """Asks for a client's certificate. Of ``request`` only the key counts.
+
+    ``renewing`` says that one is there which says the same: its names were looked for at other clusters before.
+    """
 
     resource: ResourceReference
     spec: CertificateSpec
     cluster: ClusterContext
     request: str
+    renewing: bool = False
 
 
 class ClientCertificate(WireModel):
@@ -75,6 +89,7 @@ class StoreRequest(WireModel):
     """Has a certificate (PEM) put into the resource's Secret, beside the key that was made for it."""
 
     resource: ResourceReference
+    generation: int
     spec: CertificateSpec
     authority: str
     certificate: str
@@ -88,7 +103,6 @@ class StoreAnswer(WireModel):
 
 
 class IssuedCertificate(WireModel):
-    """What the resource's Secret holds; ``generation`` is that of the spec it was compared with."""
+    """What the resource's Secret holds."""
 
-    generation: int
     held: HeldCertificate

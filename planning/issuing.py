@@ -1,13 +1,14 @@
 """When the certificate of a cluster's client is issued anew and why, and what it may not say. Pure."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 
 from api.certificate import CertificateSpec
-from contracts.certificates import CERTIFICATES
+from api.model import RESERVED_PREFIXES
+from contracts.certificates import CERTIFICATES, USER_FACING_ROLES
 from contracts.context import ClusterContext
 from contracts.issuing import HeldCertificate
 from planning.create import machine_groups
@@ -55,10 +56,29 @@ def problems(spec: CertificateSpec, cluster: ClusterContext) -> list[str]:
     holders = [(kind, machine) for kind in CERTIFICATES.values() for machine in machines]
     subjects = {kind.subject(machine.name) for kind, machine in holders}
     taken = {name for kind, machine in holders for name in kind.dns_names(cluster, machine)}
+    addresses = {each for kind, machine in holders for each in kind.ip_addresses(cluster, machine)}
     found = [f"commonName: {spec.common_name} is one of the cluster's own"] if spec.common_name in subjects else []
+    found += _reserved(spec)
     found += [f"dnsNames: {name} is the cluster's own" for name in overlapping(spec.dns_names, taken)]
-    found += [f"ipAddresses: {each} is the cluster's own" for each in spec.ip_addresses if _is_own(each, cluster)]
+    found += [
+        f"ipAddresses: {each} is the cluster's own"
+        for each in spec.ip_addresses
+        if each in addresses or _is_own(each, cluster)
+    ]
     return found
+
+
+def _reserved(spec: CertificateSpec) -> Iterator[str]:
+    """Yield what no client may be called, of whatever cluster."""
+    if spec.machine:
+        yield f"machine: the certificates of {spec.machine} are shown only"
+    if ":" in spec.common_name:
+        yield f"commonName: {spec.common_name} is a component's, or that of a login by OIDC"
+    for name in spec.organizations:
+        if name.startswith(RESERVED_PREFIXES):
+            yield f"organizations: {name} is reserved"
+        elif name in USER_FACING_ROLES:
+            yield f"organizations: {name} are people, who get an hour at most: bind a role to a group of its own"
 
 
 def overlapping(names: Iterable[str], taken: Iterable[str]) -> list[str]:
@@ -76,5 +96,6 @@ def _matches(pattern: str, name: str) -> bool:
 
 def _is_own(address: str, cluster: ClusterContext) -> bool:
     known = ip_address(address)
+    known = getattr(known, "ipv4_mapped", None) or known
     network = ip_network(cluster.machine_network)
-    return known.is_loopback or known in network or address == cluster.service_address
+    return known.is_loopback or known in network or str(known) == cluster.service_address

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
+from api.errors import ErrorCode
 from contracts import activities as names
 from contracts import queues
 from contracts.issuing import (
@@ -28,13 +29,20 @@ from workflows.operation import internal
 Result = TypeVar("Result")
 
 RETRY = RetryPolicy(
-    initial_interval=timedelta(milliseconds=500), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
+    initial_interval=timedelta(milliseconds=500),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(minutes=1),
+    # It begins with a cluster as that was: who asks again asks with the cluster as it is.
+    non_retryable_error_types=[ErrorCode.CLUSTER_NOT_READY],
 )
 
 
 @workflow.defn(name=ISSUE_CERTIFICATE)
 class IssueCertificateWorkflow:
-    """Waits for what is away as long as that takes; what can't be issued fails it, with what is to be changed."""
+    """Waits for what is away; what can't be issued fails it, with what is to be changed.
+
+    Whoever starts it bounds its time: it goes on with the spec and the cluster as they were at its start.
+    """
 
     @workflow.run
     async def run(self, start: IssueRequest | None = None) -> IssuedCertificate:
@@ -45,14 +53,17 @@ class IssueCertificateWorkflow:
         vault = queues.vault(cluster.spec.site)
         authority = (await call(names.FIND_AUTHORITY, vault, start, AuthorityFacts)).certificate
         while True:
-            wanted = KeyRequest(resource=resource, spec=spec, authority=authority)
+            wanted = KeyRequest(resource=resource, generation=start.generation, spec=spec, authority=authority)
             key = await call(names.PREPARE_KEY, queues.HOST, wanted, KeyAnswer)
             if key.held and not key.reason:
-                return IssuedCertificate(generation=start.generation, held=key.held)
-            asked = ClientSigningRequest(resource=resource, spec=spec, cluster=cluster, request=key.request)
+                return IssuedCertificate(held=key.held)
+            asked = ClientSigningRequest(
+                resource=resource, spec=spec, cluster=cluster, request=key.request, renewing=key.renewing
+            )
             signed = await call(names.SIGN_CLIENT_CERTIFICATE, vault, asked, ClientCertificate)
             put = StoreRequest(
                 resource=resource,
+                generation=start.generation,
                 spec=spec,
                 authority=authority,
                 certificate=signed.certificate,
@@ -60,7 +71,7 @@ class IssueCertificateWorkflow:
             )
             stored = await call(names.STORE_CERTIFICATE, queues.HOST, put, StoreAnswer)
             if stored.held:
-                return IssuedCertificate(generation=start.generation, held=stored.held)
+                return IssuedCertificate(held=stored.held)
 
 
 @workflow.defn(name=REMOVE_CERTIFICATE)

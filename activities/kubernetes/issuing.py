@@ -4,6 +4,7 @@ A new key waits in a Secret of its own until its certificate comes, so that what
 any time. Every Secret names the ``Certificate`` as its owner, and none that doesn't is ever touched.
 """
 
+import json
 from base64 import b64decode, b64encode
 from http import HTTPStatus
 
@@ -43,14 +44,15 @@ class CertificateSecrets:
         Raises ``StepError``: NameConflict for a Secret that is somebody else's, InvalidSpec for none such.
         """
         client, resource = self._host.client(), request.resource
-        _check_owner(client, resource)
+        self._check_owner(client, request)
         held = _held(_own(client, resource, resource.name))
         reason = due(request.spec, held, request.authority, self._now())
         if not reason:
             return KeyAnswer(held=held)
         key = _waiting_key(client, resource)
-        self._check_still(client, resource)
-        return KeyAnswer(held=held, reason=reason, request=signing_request(key))
+        self._check_owner(client, request)
+        renewing = held is not None and held.wanted == wanted(request.spec)
+        return KeyAnswer(held=held, reason=reason, request=signing_request(key), renewing=renewing)
 
     @activity.defn(name=names.STORE_CERTIFICATE)
     def store(self, request: StoreRequest) -> StoreAnswer:
@@ -59,15 +61,16 @@ class CertificateSecrets:
         Raises ``StepError`` as ``prepare`` does.
         """
         client, resource = self._host.client(), request.resource
-        _check_owner(client, resource)
+        self._check_owner(client, request)
         serial = _serial(x509.load_pem_x509_certificate(request.certificate.encode()))
-        held = _held(_own(client, resource, resource.name))
+        before = _own(client, resource, resource.name)
+        held = _held(before)
         if held is None or held.serial != serial:
             key = _data(_own(client, resource, _waiting(resource))).get(KEY, "")
             if not fits(request.certificate, key):
                 return StoreAnswer()
-            held = _held(client.apply(_path(resource, resource.name), _secret(request, key)))
-            self._check_still(client, resource)
+            held = _held(_write(client, resource, _secret(request, key), before))
+            self._check_owner(client, request)
         _remove(client, resource, _waiting(resource))
         return StoreAnswer(held=held)
 
@@ -78,29 +81,39 @@ class CertificateSecrets:
         for name in (resource.name, _waiting(resource)):
             _remove(client, resource, name)
 
-    def _check_still(self, client: KubernetesClient, resource: ResourceReference) -> None:
-        """Remove what was just written for a resource whose deletion may have looked for it before."""
-        try:
-            _check_owner(client, resource)
-        except StepError as error:
-            if error.code is ErrorCode.INVALID_SPEC:
-                self.remove(resource)
-            raise
+    def _check_owner(self, client: KubernetesClient, request: KeyRequest | StoreRequest) -> None:
+        """Raise ``StepError`` unless the resource is there as it was asked for, and is to stay.
 
-
-def _check_owner(client: KubernetesClient, resource: ResourceReference) -> None:
-    """Raise ``StepError`` unless the resource is there and is to stay: else nothing would remove what is made."""
-    path = f"/apis/{API_VERSION}/namespaces/{resource.namespace}/certificates/{resource.name}"
-    metadata = (_read(client, path) or {"metadata": {}})["metadata"]
-    if metadata.get("uid") != resource.uid or metadata.get("deletionTimestamp"):
-        message = f"the certificate {resource.namespace}/{resource.name} is gone: nothing is issued for it"
-        raise StepError(ErrorCode.INVALID_SPEC, message)
+        What was written for one that is gone is removed: its deletion may have looked for that before.
+        """
+        resource = request.resource
+        path = f"/apis/{API_VERSION}/namespaces/{resource.namespace}/certificates/{resource.name}"
+        metadata = (_read(client, path) or {"metadata": {}})["metadata"]
+        where = f"the certificate {resource.namespace}/{resource.name}"
+        if metadata.get("uid") != resource.uid or metadata.get("deletionTimestamp"):
+            self.remove(resource)
+            raise StepError(ErrorCode.INVALID_SPEC, f"{where} is gone: nothing is issued for it")
+        if metadata["generation"] != request.generation:
+            raise StepError(ErrorCode.INVALID_SPEC, f"{where} is another by now: that is issued")
 
 
 def _read(client: KubernetesClient, path: str) -> Json | None:
-    if client.ask("GET", path).status == HTTPStatus.NOT_FOUND:
+    """Return an object, None when there is none."""
+    answer = client.ask("GET", path)
+    if answer.status == HTTPStatus.NOT_FOUND:
         return None
-    return client.get(path)
+    if answer.status != HTTPStatus.OK:
+        return client.get(path)  # which tells why not
+    found: Json = json.loads(answer.body)
+    return found
+
+
+def _write(client: KubernetesClient, resource: ResourceReference, secret: Json, before: Json | None) -> Json:
+    """Make a Secret, or change the one that was read; StepError when another is there by now."""
+    if before is None:
+        return client.create(_collection(resource), secret)
+    known = {key: before["metadata"][key] for key in ("uid", "resourceVersion")}
+    return client.apply(_path(resource, resource.name), {**secret, "metadata": {**secret["metadata"], **known}})
 
 
 def _own(client: KubernetesClient, resource: ResourceReference, name: str) -> Json | None:
@@ -130,7 +143,7 @@ def _waiting_key(client: KubernetesClient, resource: ResourceReference) -> str:
         return found
     key = new_key()
     body = {**_head(resource, name), "type": "Opaque", "data": {KEY: _encoded(key)}}
-    client.create(f"/api/v1/namespaces/{resource.namespace}/secrets", body)
+    client.create(_collection(resource), body)
     return key
 
 
@@ -139,8 +152,12 @@ def _waiting(resource: ResourceReference) -> str:
     return f"{resource.name[:200]}-next-{resource.uid[:8]}"
 
 
+def _collection(resource: ResourceReference) -> str:
+    return f"/api/v1/namespaces/{resource.namespace}/secrets"
+
+
 def _path(resource: ResourceReference, secret: str) -> str:
-    return f"/api/v1/namespaces/{resource.namespace}/secrets/{secret}"
+    return f"{_collection(resource)}/{secret}"
 
 
 def _head(resource: ResourceReference, name: str) -> Json:
@@ -150,7 +167,6 @@ def _head(resource: ResourceReference, name: str) -> Json:
         "name": resource.name,
         "uid": resource.uid,
         "controller": True,
-        "blockOwnerDeletion": True,
     }
     labels = {"app.kubernetes.io/managed-by": "giantnetes"}
     metadata = {"name": name, "namespace": resource.namespace, "labels": labels, "ownerReferences": [owner]}

@@ -1,6 +1,6 @@
 """Certificates of clusters' clients, which ``Certificate`` resources ask for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -43,14 +43,14 @@ class ClientCertificates:
         Raises ``StepError``: InvalidSpec for names that a client of this cluster may not have, ClusterNotReady
         while there is no CA.
         """
-        self._check(request.spec, request.cluster)
+        _check(request.spec, request.cluster)
         return AuthorityFacts(authority=Authority.KUBERNETES, certificate=self._authority(request.cluster))
 
     @activity.defn(name=names.SIGN_CLIENT_CERTIFICATE)
     def sign(self, request: ClientSigningRequest) -> ClientCertificate:
         """Return a certificate that says what the spec does. Raises ``StepError`` as ``find_authority`` does."""
         spec, cluster = request.spec, request.cluster
-        self._check(spec, cluster)
+        _check(spec, cluster, [] if request.renewing else self._of_others(spec, cluster))
         try:
             check_request(request.request)
         except ValueError as error:
@@ -83,16 +83,13 @@ class ClientCertificates:
             )
         return certificate
 
-    def _check(self, spec: CertificateSpec, cluster: ClusterContext) -> None:
-        if not cluster.machine_network:
-            raise StepError(ErrorCode.CLUSTER_NOT_READY, f"cluster {cluster.name} has no addresses yet")
-        found = problems(spec, cluster)
+    def _of_others(self, spec: CertificateSpec, cluster: ClusterContext) -> Iterator[str]:
+        """Yield a sentence for all that another cluster has, by its spec when it was made."""
         if spec.dns_names:
-            taken = overlapping(spec.dns_names, self._names_of_others(cluster))
-            found += [f"dnsNames: {name} is another cluster's" for name in taken]
-        found += [f"ipAddresses: {each} is another cluster's" for each in spec.ip_addresses if self._is_held(each)]
-        if found:
-            raise StepError(ErrorCode.INVALID_SPEC, "; ".join(found))
+            for name in overlapping(spec.dns_names, self._names_of_others(cluster)):
+                yield f"dnsNames: {name} is another cluster's"
+        for address in filter(self._is_held, spec.ip_addresses):
+            yield f"ipAddresses: {address} is another cluster's"
 
     def _names_of_others(self, cluster: ClusterContext) -> Iterator[str]:
         """Yield the names that other clusters' API servers and the like have by their specs."""
@@ -110,6 +107,14 @@ class ClientCertificates:
         network = ip_network(f"{address}/{MACHINE_PREFIX}", strict=False)
         record = self._registry.read(network_path(str(network)))
         return bool(record and not record.data.get("releasedAt"))
+
+
+def _check(spec: CertificateSpec, cluster: ClusterContext, others: Iterable[str] = ()) -> None:
+    """Raise ``StepError`` for what may not be had; ``others`` are sentences about other clusters."""
+    if not cluster.machine_network:
+        raise StepError(ErrorCode.CLUSTER_NOT_READY, f"cluster {cluster.name} has no addresses yet")
+    if found := [*problems(spec, cluster), *others]:
+        raise StepError(ErrorCode.INVALID_SPEC, "; ".join(found))
 
 
 def _extra_names(entry: Mapping[str, Any]) -> Iterator[str]:

@@ -40,8 +40,8 @@ class Certificates:
     def apply(self, name: str, **spec: Any) -> None:
         self.clusters.kubectl("apply", "--filename", self.document(name, **spec))
 
-    def until(self, name: str, wanted: Callable[[Json], bool]) -> Json:
-        deadline = time.monotonic() + PATIENCE_S
+    def until(self, name: str, wanted: Callable[[Json], bool], seconds: float = PATIENCE_S) -> Json:
+        deadline = time.monotonic() + seconds
         while True:
             told = self.clusters.kubectl("get", "certificate", name, "--ignore-not-found", "--output", "json")
             found: Json = json.loads(told or "{}")
@@ -165,9 +165,15 @@ def test_a_secret_that_is_somebody_elses_is_left_alone(certificates: Certificate
 
 
 def test_a_certificate_waits_for_its_cluster(certificates: Certificates) -> None:
-    certificates.apply("early", clusterName="nowhere")
+    certificates.apply("early", clusterName="late")
     assert certificates.refused("early")["reason"] == "ClusterNotFound"
-    certificates.clusters.kubectl("delete", "certificate", "early", "--timeout=30s")
+    certificates.clusters.apply("late")
+    certificates.apply("earlier", clusterName="late")  # while the cluster is being made
+    certificates.issued("earlier")
+    certificates.until("early", lambda found: condition(found, "Ready")["status"] == "True", seconds=90)
+    for name in ("early", "earlier"):
+        certificates.clusters.kubectl("delete", "certificate", name, "--timeout=30s")
+    certificates.clusters.delete("late")
 
 
 def test_vault_that_is_away_is_told_of_and_waited_for(certificates: Certificates, stack: Stack) -> None:
@@ -179,7 +185,7 @@ def test_vault_that_is_away_is_told_of_and_waited_for(certificates: Certificates
         assert "FindAuthority: Vault" in refused["message"]
     finally:
         outside.restart_openbao(stack)
-    certificates.issued("patient")
+    certificates.until("patient", lambda found: condition(found, "Ready")["status"] == "True", seconds=120)
     certificates.clusters.kubectl("delete", "certificate", "patient", "--timeout=30s")
 
 

@@ -123,7 +123,7 @@ async def issue(temporal: WorkflowEnvironment, issuer: Issuer) -> AsyncIterator[
 
 
 async def test_a_key_is_made_before_it_is_signed_and_stored(issue: Any, issuer: Issuer) -> None:
-    assert await issue("issued") == IssuedCertificate(generation=3, held=HELD)
+    assert await issue("issued") == IssuedCertificate(held=HELD)
     assert issuer.calls == ["find", "prepare", "sign", "store"]
 
 
@@ -145,12 +145,23 @@ async def test_vault_that_is_sealed_is_waited_for(issue: Any, issuer: Issuer) ->
     assert issuer.calls == ["find", "find", "prepare", "sign", "sign", "sign", "store"]
 
 
-@pytest.mark.parametrize("step", ["find", "prepare", "sign", "store"])
-async def test_what_may_not_be_had_ends_it_with_a_reason(issue: Any, issuer: Issuer, step: str) -> None:
-    issuer.errors = {step: [ErrorCode.INVALID_SPEC]}
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ("find", ErrorCode.INVALID_SPEC),
+        ("find", ErrorCode.CLUSTER_NOT_READY),
+        ("prepare", ErrorCode.NAME_CONFLICT),
+        ("sign", ErrorCode.INVALID_SPEC),
+        ("store", ErrorCode.INVALID_SPEC),
+    ],
+)
+async def test_what_may_not_be_had_ends_it_with_a_reason(
+    issue: Any, issuer: Issuer, step: str, code: ErrorCode
+) -> None:
+    issuer.errors = {step: [code]}
     with pytest.raises(WorkflowFailureError) as failed:
-        await issue(f"refused-{step}")
+        await issue(f"refused-{step}-{code}")
     assert isinstance(failed.value.cause, ActivityError)
     assert isinstance(failed.value.cause.cause, ApplicationError)
-    assert (failed.value.cause.cause.type, failed.value.cause.cause.message) == ("InvalidSpec", "as told")
+    assert (failed.value.cause.cause.type, failed.value.cause.cause.message) == (code, "as told")
     assert issuer.calls[-1] == step

@@ -1,6 +1,7 @@
 """What the bridge asks Temporal about certificates: to issue one, to remove one, which a cluster has."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
@@ -13,15 +14,20 @@ from contracts.issuing import (
     REMOVE_CERTIFICATE,
     IssuedCertificate,
     IssueRequest,
-    certificate_workflow_id,
+    issue_id,
+    removal_id,
 )
 from contracts.reporting import ResourceReference
 from contracts.workflows import CertificatesAnswer, workflow_id
 from workers.bridge.workflows import ANSWER, NotRunningError, RefusedError, UnansweredError, answered
+from workflows import policies
 
 UNTAKEN = "no worker takes it"
 WAIT_S = 20.0
 """How long a certificate is waited for, which takes a second when nothing is away."""
+
+LONGEST = timedelta(minutes=10)
+"""How long a run may wait itself, before the next one begins with the cluster as it is by then."""
 
 
 class CertificateWorkflows:
@@ -51,8 +57,10 @@ class CertificateWorkflows:
             self._client.start_workflow(
                 ISSUE_CERTIFICATE,
                 start,
-                id=certificate_workflow_id(resource.namespace, resource.name),
+                id=issue_id(resource, start.generation),
                 task_queue=queues.CLUSTERS,
+                priority=policies.BEHIND,
+                execution_timeout=LONGEST,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 result_type=IssuedCertificate,
                 static_summary=f"certificate {resource.name} of cluster {start.cluster.name}",
@@ -68,8 +76,10 @@ class CertificateWorkflows:
             self._client.start_workflow(
                 REMOVE_CERTIFICATE,
                 resource,
-                id=f"{certificate_workflow_id(resource.namespace, resource.name)}/remove",
+                id=removal_id(resource),
                 task_queue=queues.CLUSTERS,
+                priority=policies.BEHIND,
+                execution_timeout=LONGEST,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 static_summary=f"remove certificate {resource.name}",
                 rpc_timeout=ANSWER,
@@ -81,14 +91,13 @@ class CertificateWorkflows:
 async def _ended(handle: WorkflowHandle[Any, Any]) -> Any:
     """Wait a while for a workflow's result, or for why it waits itself."""
     try:
-        return await asyncio.wait_for(handle.result(), WAIT_S)
+        return await answered(asyncio.wait_for(handle.result(), WAIT_S))
     except TimeoutError:
         pending = (await answered(handle.describe(rpc_timeout=ANSWER))).raw_description.pending_activities
         reasons = [f"{item.activity_type.name}: {item.last_failure.message or UNTAKEN}" for item in pending]
         raise UnansweredError(f"{handle.id} waits ({'; '.join(reasons) or UNTAKEN})") from None
     except WorkflowFailureError as error:
-        cause: BaseException | None = error.cause
-        if isinstance(cause, ActivityError):
-            cause = cause.cause
-        code = (cause.type or "") if isinstance(cause, ApplicationError) else ""
-        raise RefusedError(cause.message if isinstance(cause, ApplicationError) else str(cause), code) from error
+        cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
+        if not isinstance(cause, ApplicationError):
+            raise UnansweredError(f"{handle.id} has ended ({cause}): it is begun anew") from error
+        raise RefusedError(cause.message, cause.type or "") from error

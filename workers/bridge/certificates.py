@@ -1,6 +1,7 @@
 """From ``Certificate`` resources to Secrets: those of clusters' clients, which people make."""
 
 import json
+import random
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from api.certificate import CertificateSpec, CertificateStatus
 from api.cluster import API_VERSION
 from api.conditions import READY, Reason
+from api.errors import ErrorCode
 from api.resource import Condition
 from contracts.converter import describe
 from contracts.issuing import HeldCertificate, IssueRequest
@@ -25,7 +27,7 @@ PATH: Final = f"/apis/{API_VERSION}/certificates"
 FINALIZER: Final = "certificate.giantnetes.io"
 """Keeps a ``Certificate`` until its Secret is removed."""
 
-LOOK_S: Final = 600.0
+LOOK_S: Final = 1800.0
 """How often a certificate is compared with its Secret: whatever was done to that is mended within this time."""
 
 ABSENT_S: Final = 60.0
@@ -54,7 +56,9 @@ class Certificates:
             return None
         if not held:
             resource = await self._set_finalizers(resource, keep=True)
-        wait = self._due.get(key, 0) - time.monotonic()
+        if key not in self._due:
+            self._due[key] = time.monotonic() + _first_look(resource)
+        wait = self._due[key] - time.monotonic()
         if wait > 0 and _observed(resource) == metadata["generation"]:
             return wait
         wait = await self._compare(resource)
@@ -74,6 +78,9 @@ class Certificates:
             await self._fail(resource, Reason.CLUSTER_NOT_FOUND, f"there is no cluster {cluster}: apply it first")
             return ABSENT_S
         except RefusedError as error:
+            if error.code == ErrorCode.CLUSTER_NOT_READY:
+                await self._fail(resource, Reason.ISSUING, str(error))
+                return SOONEST_S
             await self._fail(resource, error.code or Reason.REFUSED, str(error))
             return LOOK_S
         except UnansweredError as error:
@@ -87,8 +94,6 @@ class Certificates:
             resource=_reference(resource), generation=generation, spec=spec, cluster=known.context
         )
         issued = await self._workflows.issue(start)
-        if issued.generation != generation:
-            return SOONEST_S
         await self._tell(resource, spec, issued.held)
         renewed_at = renewal_time(spec, issued.held.not_after)
         if renewed_at is None:
@@ -160,6 +165,17 @@ async def write_status(kube: Kube, resource: Json, status: CertificateStatus) ->
     path = f"{path_of(key_of(resource))}/status?fieldManager={MANAGER}&force=true"
     await kube.send("PATCH", path, body, APPLY)
     return wanted
+
+
+def _first_look(resource: Json) -> float:
+    """Return when to look at what another bridge may have looked at: all at once would be too much."""
+    status = resource.get("status") or {}
+    renewed_at = status.get("renewalTime")
+    ready = any(each["type"] == READY and each["status"] == "True" for each in status.get("conditions") or [])
+    if not ready or not renewed_at:
+        return 0.0
+    due = (datetime.fromisoformat(renewed_at) - datetime.now(UTC)).total_seconds()
+    return max(0.0, min(due, random.uniform(0, LOOK_S)))  # noqa: S311 - spreading, no secret
 
 
 def _observed(resource: Json) -> int:

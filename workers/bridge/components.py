@@ -22,7 +22,7 @@ from planning.certificates import Held, Known, certificates
 from workers.bridge.certificate_workflows import CertificateWorkflows
 from workers.bridge.certificates import condition, path_of, write_status
 from workers.bridge.decisions import condition_of
-from workers.bridge.kit.kube import APPLY, FAILURES, Json, Kube
+from workers.bridge.kit.kube import APPLY, Json, Kube
 from workers.bridge.kit.queue import WorkQueue
 from workers.bridge.kit.reflector import Key
 from workers.bridge.resources import MANAGER
@@ -63,8 +63,10 @@ class Components:
 
     def note(self, key: Key, resource: Json | None) -> None:
         """Look at the certificates of a cluster soon, if one that is shown was changed by somebody else."""
-        if self._wrote.get(key) != (_digest(resource) if resource else None):
-            self._queue.add_after((key[0], key[1].partition(".")[0]), SOON_S)
+        wrote = self._wrote.get(key) if resource else self._wrote.pop(key, None)
+        if wrote != (_digest(resource) if resource else None):
+            cluster = resource["spec"]["clusterName"] if resource else key[1].partition(".")[0]
+            self._queue.add_after((key[0], cluster), SOON_S)
 
     async def run(self) -> None:
         """Show certificates until cancelled, one cluster after another."""
@@ -72,24 +74,24 @@ class Components:
             key = await self._queue.take()
             try:
                 await self._show(key)
-            except (UnansweredError, *FAILURES) as error:
+            except Exception as error:  # noqa: BLE001 - one cluster's trouble is not the others'
                 log.warning("certificates not shown", cluster="/".join(key), reason=str(error))
                 self._queue.done(key, failed=True)
             else:
-                self._queue.done(key)
+                self._queue.done(key, again_after=self._first_end(key))
 
     async def _show(self, key: Key) -> None:
-        cluster = self._clusters().get(key)
-        wanted = await self._wanted(key) if cluster else {}
-        found = {each: item for each, item in self._shown().items() if _is_of(item, key)}
+        cluster, found = self._clusters().get(key), self._found(key)
+        try:
+            wanted = await self._wanted(key) if cluster else {}
+        except UnansweredError:
+            for resource in found.values():
+                await self._tell_ended(resource)
+            raise
         for gone in found.keys() - wanted.keys():
             await self._remove(gone)
         for each, (spec, status) in wanted.items():
-            resource = found.get(each)
-            if resource is None or resource["spec"] != spec:
-                if resource is not None:
-                    await self._remove(each)
-                resource = await self._make(each, spec, cluster or {})
+            resource = await self._shown_as(each, spec, found.get(each), cluster or {})
             written = await write_status(self._kube, resource, status(resource))
             self._wrote[each] = _digest({"spec": spec, "status": written})
 
@@ -106,6 +108,33 @@ class Components:
             )
             for held, issued in _held(answer)
         }
+
+    async def _shown_as(self, key: Key, spec: Json, before: Json | None, cluster: Json) -> Json:
+        """Return a resource with a spec, made anew when there is none or another: no field of it changes."""
+        if before and before["spec"] == spec:
+            return before
+        if before:
+            await self._remove(key)
+        return await self._make(key, spec, cluster)
+
+    def _found(self, key: Key) -> dict[Key, Json]:
+        return {each: item for each, item in self._shown().items() if _is_of(item, key)}
+
+    def _first_end(self, key: Key) -> float | None:
+        """Return in how many seconds the first that is shown as valid ends, None when none is."""
+        ends = [
+            (status.not_after - datetime.now(UTC)).total_seconds()
+            for status in map(_status_of, self._found(key).values())
+            if status.not_after and status.conditions and status.conditions[0].status == "True"
+        ]
+        return max(min(ends), 0) + SOON_S if ends else None
+
+    async def _tell_ended(self, resource: Json) -> None:
+        """Say of a certificate that it has ended, if it has; by what was shown of it, as nobody can be asked."""
+        status = _status_of(resource)
+        if status.not_after and status.not_after <= datetime.now(UTC):
+            verdict = condition(resource, "False", Reason.EXPIRED, status.reason)
+            await write_status(self._kube, resource, status.model_copy(update={"conditions": [verdict]}))
 
     async def _make(self, key: Key, spec: Json, cluster: Json) -> Json:
         metadata = cluster["metadata"]
@@ -129,8 +158,8 @@ class Components:
 
 
 def is_shown(key: Key, resource: Json | None) -> bool:
-    """Say whether a ``Certificate`` is one that is only shown, by its name when it is gone."""
-    return bool(resource["spec"].get("machine")) if resource else "." in key[1]
+    """Say whether a ``Certificate`` is one that is only shown: by its name, and by what it says."""
+    return "." in key[1] or bool(resource and resource["spec"].get("machine"))
 
 
 def _is_of(resource: Json, cluster: Key) -> bool:
@@ -180,6 +209,10 @@ def _status(answer: CertificatesAnswer, machine: str, issued: Issued, resource: 
         renewal_time=answer.rotate_at,
         reason=issued.reason,
     )
+
+
+def _status_of(resource: Json) -> CertificateStatus:
+    return CertificateStatus.model_validate(resource.get("status") or {})
 
 
 def _digest(resource: Json) -> str:

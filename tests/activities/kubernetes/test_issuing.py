@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from activities.keys import fits
+from activities.kubernetes import issuing
 from activities.kubernetes.connection import HostApi
 from activities.kubernetes.issuing import CertificateSecrets
 from api.certificate import CertificateSpec
@@ -67,7 +68,7 @@ def secret(kubeconfig: Path) -> dict[str, Any]:
 
 
 def prepare(secrets: CertificateSecrets, resource: ResourceReference, spec: CertificateSpec = SPEC) -> KeyAnswer:
-    return secrets.prepare(KeyRequest(resource=resource, spec=spec, authority=AUTHORITY))
+    return secrets.prepare(KeyRequest(resource=resource, generation=1, spec=spec, authority=AUTHORITY))
 
 
 def certify(request: str, serial: int = 4711) -> str:
@@ -82,7 +83,12 @@ def certify(request: str, serial: int = 4711) -> str:
 
 def store(secrets: CertificateSecrets, resource: ResourceReference, certificate: str) -> StoreAnswer:
     request = StoreRequest(
-        resource=resource, spec=SPEC, authority=AUTHORITY, certificate=certificate, reason="tested"
+        resource=resource,
+        generation=1,
+        spec=SPEC,
+        authority=AUTHORITY,
+        certificate=certificate,
+        reason="tested",
     )
     return secrets.store(request)
 
@@ -118,7 +124,7 @@ def test_a_renewal_leaves_a_whole_pair_at_any_time(
     before = pair(kubeconfig)
     changed = SPEC.model_copy(update={"organizations": ["more"]})
     asked = prepare(secrets, resource, changed)
-    assert asked.reason == "the spec changed"
+    assert (asked.reason, asked.renewing) == ("the spec changed", False)
     assert pair(kubeconfig) == before
     store(secrets, resource, certify(asked.request, serial=4712))
     assert fits(*pair(kubeconfig))
@@ -168,10 +174,36 @@ def test_nothing_is_made_for_a_resource_that_is_gone(
         with pytest.raises(StepError, match="is gone: nothing is issued for it"):
             attempt()
     kubectl(kubeconfig, "delete", "certificate", NAME)
+    assert len(names(kubeconfig)) == 1
     with pytest.raises(StepError, match="is gone"):
         store(secrets, resource, certificate)
-    secrets.remove(resource)
+    assert names(kubeconfig) == []  # what a deletion had not seen
+
+
+def test_what_was_asked_for_before_a_change_is_not_made(
+    kubeconfig: Path, secrets: CertificateSecrets, resource: ResourceReference
+) -> None:
+    change = '{"spec": {"organizations": ["more"]}}'
+    kubectl(kubeconfig, "patch", "certificate", NAME, "--type=merge", "--patch", change)
+    with pytest.raises(StepError, match="is another by now"):
+        prepare(secrets, resource)
     assert names(kubeconfig) == []
+
+
+def test_a_secret_that_comes_meanwhile_is_not_taken_over(
+    kubeconfig: Path, secrets: CertificateSecrets, resource: ResourceReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = certify(prepare(secrets, resource).request)
+    write = issuing._write
+
+    def write_late(*arguments: Any) -> Any:
+        kubectl(kubeconfig, "create", "secret", "generic", NAME, "--from-literal=tls.key=mine")
+        return write(*arguments)
+
+    monkeypatch.setattr(issuing, "_write", write_late)
+    with pytest.raises(StepError, match="409"):
+        store(secrets, resource, certificate)
+    assert b64decode(secret(kubeconfig)["data"]["tls.key"]) == b"mine"
 
 
 def test_both_secrets_are_removed_and_again(

@@ -39,9 +39,15 @@ def find(vault: Vault, cluster: ClusterContext, **fields: Any) -> AuthorityFacts
     return vault.run(names.FIND_AUTHORITY, request, AuthorityFacts)
 
 
-def sign(vault: Vault, cluster: ClusterContext, request: str = "", **fields: Any) -> ClientCertificate:
+def sign(
+    vault: Vault, cluster: ClusterContext, request: str = "", *, renewing: bool = False, **fields: Any
+) -> ClientCertificate:
     asked = ClientSigningRequest(
-        resource=RESOURCE, spec=spec(cluster, **fields), cluster=cluster, request=request or signing_request()
+        resource=RESOURCE,
+        spec=spec(cluster, **fields),
+        cluster=cluster,
+        request=request or signing_request(),
+        renewing=renewing,
     )
     return vault.run(names.SIGN_CLIENT_CERTIFICATE, asked, ClientCertificate)
 
@@ -71,20 +77,19 @@ def test_only_the_key_of_a_request_counts(vault: Vault, made: ClusterContext) ->
     assert alternative_names(certificate) == set()
 
 
-@pytest.mark.parametrize("activity", [find, sign])
-def test_names_and_addresses_of_other_clusters_are_refused(
-    vault: Vault, made: ClusterContext, activity: Any
-) -> None:
+def test_names_and_addresses_of_other_clusters_are_refused_at_first(vault: Vault, made: ClusterContext) -> None:
     components = [{"name": "kube-apiserver", "dnsNames": ["api.other.example"]}]
     other = new_cluster(certificates={"components": components})
     claims = vault.run(names.CLAIM, ClaimRequest(cluster=other), Claims)
     address = claims.machine_network.replace(".0/24", ".11")
     with pytest.raises(StepError) as refused:
-        activity(vault, made, dnsNames=["api.other.example"], ipAddresses=["10.9.8.7"])
+        sign(vault, made, dnsNames=["api.other.example"], ipAddresses=["10.9.8.7"])
     assert refused.value.code is ErrorCode.INVALID_SPEC
     assert refused.value.message == "dnsNames: api.other.example is another cluster's"
     with pytest.raises(StepError, match=f"ipAddresses: {address} is another cluster's"):
-        activity(vault, made, ipAddresses=[address])
+        sign(vault, made, ipAddresses=[address])
+    # Who had them first keeps them.
+    sign(vault, made, renewing=True, dnsNames=["api.other.example"], ipAddresses=[address])
 
 
 def test_the_cluster_s_own_names_are_refused(vault: Vault, made: ClusterContext) -> None:
