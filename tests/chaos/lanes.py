@@ -64,9 +64,7 @@ class Lane:
 
     def arm(self, kill: Kill) -> None:
         """Let the worker die where ``kill`` says."""
-        partial = self._plan.with_suffix(".part")
-        partial.write_text(kill.model_dump_json())
-        partial.rename(self._plan)
+        _write_whole(self._plan, kill.model_dump_json())
 
     def disarm(self) -> None:
         """Forget a kill that did not come true."""
@@ -79,7 +77,8 @@ class Lane:
         ``what`` is a part of their ids, such as ``InstallMachine/workers-1``; ``begun`` leads to them.
         """
         hold, held = self.folder / HOLD, self.folder / HELD
-        hold.write_text(what)
+        held.unlink(missing_ok=True)
+        _write_whole(hold, what)
         try:
             await begun
             async with asyncio.timeout(HELD_SECONDS):
@@ -88,7 +87,6 @@ class Lane:
             yield
         finally:
             hold.unlink()
-            held.unlink(missing_ok=True)
 
     async def death(self) -> float:
         """Wait until the worker has killed itself, start it again, and return the time of death (monotonic)."""
@@ -105,6 +103,13 @@ class Lane:
             with contextlib.suppress(ProcessLookupError):
                 self._worker.kill()
             await self._worker.wait()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that the worker may read at any moment."""
+    partial = path.with_suffix(".part")
+    partial.write_text(text)
+    partial.rename(path)
 
 
 @contextlib.asynccontextmanager
