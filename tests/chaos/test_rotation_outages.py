@@ -21,7 +21,7 @@ NAME = "outages"
 DAY_SECONDS, SHORT_DAY_SECONDS = 15, 3
 MACHINES = {"control-plane-1", "workers-1"}
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
