@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -94,10 +95,16 @@ async def _ended(handle: WorkflowHandle[Any, Any]) -> Any:
         return await answered(asyncio.wait_for(handle.result(), WAIT_S))
     except TimeoutError:
         pending = (await answered(handle.describe(rpc_timeout=ANSWER))).raw_description.pending_activities
-        reasons = [f"{item.activity_type.name}: {item.last_failure.message or UNTAKEN}" for item in pending]
-        raise UnansweredError(f"{handle.id} waits ({'; '.join(reasons) or UNTAKEN})") from None
+        reasons = "; ".join(map(_reason, pending)) or UNTAKEN
+        raise UnansweredError(f"{handle.id} waits ({reasons})") from None
     except WorkflowFailureError as error:
         cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
         if not isinstance(cause, ApplicationError):
             raise UnansweredError(f"{handle.id} has ended ({cause}): it is begun anew") from error
         raise RefusedError(cause.message, cause.type or "") from error
+
+
+def _reason(pending: PendingActivityInfo) -> str:
+    failure = pending.last_failure
+    told = f"{failure.application_failure_info.type}: {failure.message}" if failure.message else UNTAKEN
+    return f"{pending.activity_type.name}: {told}"

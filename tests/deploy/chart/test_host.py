@@ -132,12 +132,14 @@ RIGHTS = {
     "bridge": {
         *(("clusters", verb) for verb in ("get", "list", "watch", "patch")),
         *(("clusters/status", "patch"), ("releases", "create"), ("releases", "delete")),
+        *(("certificates", verb) for verb in ("list", "watch", "create", "patch", "delete")),
+        ("certificates/status", "patch"),
         *(("customresourcedefinitions", "create"), (DEFINITIONS, "get"), (DEFINITIONS, "patch")),
         *(("leases", "create"), ("leases=giantnetes-bridge", "get"), ("leases=giantnetes-bridge", "update")),
     },
     "worker-host": {
         *(("clusters", verb) for verb in ("get", "patch", "delete")),
-        *(("clusters/status", "patch"), ("events", "create")),
+        *(("clusters/status", "patch"), ("events", "create"), ("certificates", "get")),
     },
 }
 
