@@ -84,7 +84,7 @@ class Components:
         cluster, found = self._clusters().get(key), self._found(key)
         try:
             wanted = await self._wanted(key) if cluster else {}
-        except UnansweredError:
+        except (UnansweredError, NotRunningError):
             for resource in found.values():
                 await self._tell_ended(resource)
             raise
@@ -97,10 +97,7 @@ class Components:
 
     async def _wanted(self, key: Key) -> dict[Key, tuple[Json, Callable[[Json], CertificateStatus]]]:
         """Return the specs that there are to be, with what makes a status of each."""
-        try:
-            answer = await self._workflows.known(*key)
-        except NotRunningError:
-            return {}
+        answer = await self._workflows.known(*key)
         return {
             (key[0], f"{key[1]}.{held.machine.name}.{held.kind.name}"): (
                 _spec(answer, held).model_dump(mode="json", by_alias=True),

@@ -16,7 +16,7 @@ from workers.bridge.certificate_workflows import CertificateWorkflows
 from workers.bridge.components import Components, is_shown
 from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.reflector import Key
-from workers.bridge.workflows import UnansweredError
+from workers.bridge.workflows import NotRunningError, UnansweredError
 
 NOW = datetime.now(UTC)
 CLUSTER: Key = ("default", "demo")
@@ -158,9 +158,12 @@ async def test_one_cluster_s_trouble_is_not_the_others(shower: Components, world
     await shown(shower, world)
 
 
-async def test_what_ends_while_nobody_can_be_asked_is_told(shower: Components, world: World) -> None:
+@pytest.mark.parametrize("error", [UnansweredError("Temporal is away"), NotRunningError("its history is lost")])
+async def test_what_ends_while_nobody_can_be_asked_is_told(
+    shower: Components, world: World, error: Exception
+) -> None:
     world.issued["workers-1"] = {"kubelet": issued("02", timedelta(seconds=1))}
     await shown(shower, world)
-    world.errors["demo"] = UnansweredError("Temporal is away")
+    world.errors["demo"] = error
     await until(lambda: world.certificates[KUBELET]["status"]["conditions"][0]["reason"] == "Expired")
     assert world.certificates[API]["status"]["conditions"][0]["status"] == "True"
