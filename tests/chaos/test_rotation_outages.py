@@ -55,12 +55,12 @@ def kubeconfig(rotated: Rotated, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 async def made_up(rotated: Rotated, back: datetime) -> None:
-    """Wait for a rotation that nobody asked for, and that ends later than ``back``, with all renewed."""
+    """Wait for the end of a rotation that nobody asked for, begun later than ``back``, with all renewed."""
     await rotated.until(
         lambda found: (
             found.unrenewed == {}
             and any(
-                (record.type, record.outcome) == (ROTATION, "Succeeded") and record.finished_at > back
+                (record.type, record.outcome) == (ROTATION, "Succeeded") and record.started_at > back
                 for record in found.recent_operations
             )
         )
