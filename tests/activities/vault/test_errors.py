@@ -14,6 +14,7 @@ from hvac import exceptions
 from activities.vault import AppRoles, ServiceAccount, Task, VaultSettings
 from activities.vault.client import VaultClient
 from activities.vault.errors import translate
+from api.certificate import CertificateSpec
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.context import Placements
@@ -33,7 +34,9 @@ from contracts.hypervisors import (
     Vacated,
     VacateRequest,
 )
+from contracts.issuing import ClientCertificate, ClientSigningRequest, IssueRequest
 from contracts.machines import ClusterReference, Leftovers, MachinePlan, MachineRole
+from contracts.reporting import ResourceReference
 from contracts.vault import (
     Authority,
     AuthorityFacts,
@@ -57,6 +60,8 @@ CLUSTER = new_cluster()
 SLOT = MachinePlan(name="control-plane-1", role=MachineRole.CONTROL_PLANE, host=11)
 NODE = MachinePlan(name="workers-1", role=MachineRole.NODE, host=20)
 CLEANUP = VaultCleanup(cluster=reference(CLUSTER))
+RESOURCE = ResourceReference(namespace="default", name="prometheus", uid="u-1")
+CLIENT = CertificateSpec(cluster_name="demo", component="prometheus", common_name="prometheus")
 
 REQUESTS: dict[str, tuple[object, type]] = {
     names.CLAIM: (ClaimRequest(cluster=CLUSTER), Claims),
@@ -72,6 +77,14 @@ REQUESTS: dict[str, tuple[object, type]] = {
     names.SIGN_USER_CERTIFICATE: (
         UserCertificateRequest(cluster=CLUSTER, request=signing_request(), user="alice"),
         UserCertificate,
+    ),
+    names.FIND_AUTHORITY: (
+        IssueRequest(resource=RESOURCE, generation=1, spec=CLIENT, cluster=CLUSTER),
+        AuthorityFacts,
+    ),
+    names.SIGN_CLIENT_CERTIFICATE: (
+        ClientSigningRequest(resource=RESOURCE, spec=CLIENT, cluster=CLUSTER, request=signing_request()),
+        ClientCertificate,
     ),
     names.DELETE_AUTHORITIES: (CLEANUP, type(None)),
     names.DELETE_SECRETS: (CLEANUP, type(None)),
