@@ -1,7 +1,6 @@
 """Who may do what in a guest cluster: the role bindings of our own certificates, and those of people's groups."""
 
 from functools import partial
-from http import HTTPStatus
 
 from activities.kubernetes.client import CONNECTIONS, Json, KubernetesClient
 from activities.kubernetes.manifests import path_of
@@ -60,7 +59,7 @@ def _apply(client: KubernetesClient, manifest: Json) -> None:
 
 
 def _add(client: KubernetesClient, manifest: Json) -> None:
-    if client.ask("GET", path_of(manifest)).status == HTTPStatus.NOT_FOUND:
+    if client.find(path_of(manifest)) is None:
         _apply(client, manifest)
 
 

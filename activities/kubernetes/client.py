@@ -83,6 +83,10 @@ class KubernetesClient:
         """Read an object or a list."""
         return self._request("GET", path)
 
+    def find(self, path: str) -> Json | None:
+        """Read an object, None when there is none."""
+        return self._request("GET", path, tolerated=(404,)) or None
+
     def create(self, path: str, body: Json) -> Json:
         """Add an object to a collection."""
         return self._request("POST", path, body)

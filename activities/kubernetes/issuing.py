@@ -4,7 +4,6 @@ A new key waits in a Secret of its own until its certificate comes, so that what
 any time. Every Secret names the ``Certificate`` as its owner, and none that doesn't is ever touched.
 """
 
-import json
 from base64 import b64decode, b64encode
 from http import HTTPStatus
 
@@ -88,24 +87,13 @@ class CertificateSecrets:
         """
         resource = request.resource
         path = f"/apis/{API_VERSION}/namespaces/{resource.namespace}/certificates/{resource.name}"
-        metadata = (_read(client, path) or {"metadata": {}})["metadata"]
+        metadata = (client.find(path) or {"metadata": {}})["metadata"]
         where = f"the certificate {resource.namespace}/{resource.name}"
         if metadata.get("uid") != resource.uid or metadata.get("deletionTimestamp"):
             self.remove(resource)
             raise StepError(ErrorCode.INVALID_SPEC, f"{where} is gone: nothing is issued for it")
         if metadata["generation"] != request.generation:
             raise StepError(ErrorCode.INVALID_SPEC, f"{where} is another by now: that is issued")
-
-
-def _read(client: KubernetesClient, path: str) -> Json | None:
-    """Return an object, None when there is none."""
-    answer = client.ask("GET", path)
-    if answer.status == HTTPStatus.NOT_FOUND:
-        return None
-    if answer.status != HTTPStatus.OK:
-        return client.get(path)  # which tells why not
-    found: Json = json.loads(answer.body)
-    return found
 
 
 def _write(client: KubernetesClient, resource: ResourceReference, secret: Json, before: Json | None) -> Json:
@@ -118,7 +106,7 @@ def _write(client: KubernetesClient, resource: ResourceReference, secret: Json, 
 
 def _own(client: KubernetesClient, resource: ResourceReference, name: str) -> Json | None:
     """Return a Secret of the resource, None when there is none; StepError NameConflict for somebody else's."""
-    secret = _read(client, _path(resource, name))
+    secret = client.find(_path(resource, name))
     if secret and resource.uid not in {owner["uid"] for owner in secret["metadata"].get("ownerReferences", [])}:
         message = f"there is a Secret {resource.namespace}/{name} already that isn't of this certificate"
         raise StepError(ErrorCode.NAME_CONFLICT, message)
@@ -126,7 +114,7 @@ def _own(client: KubernetesClient, resource: ResourceReference, name: str) -> Js
 
 
 def _remove(client: KubernetesClient, resource: ResourceReference, name: str) -> None:
-    secret = _read(client, _path(resource, name))
+    secret = client.find(_path(resource, name))
     owners = (secret or {"metadata": {}})["metadata"].get("ownerReferences", [])
     if secret and resource.uid in {owner["uid"] for owner in owners}:
         body = {"preconditions": {"uid": secret["metadata"]["uid"]}}

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from activities.kubernetes import GuestActivities
-from activities.kubernetes.access import BINDINGS, cluster_wide_view, people_bindings
+from activities.kubernetes.access import BINDINGS, bind_groups, cluster_wide_view, people_bindings
 from activities.kubernetes.client import MERGE_PATCH, Json, KubernetesClient
 from api.cluster import OidcSpec
 from api.errors import ErrorCode
 from contracts.certificates import KUBELET_API_ADMINS, USER_FACING_ROLES
+from contracts.errors import StepError
 from contracts.guest import GuestRequest
 from tests.activities.kubernetes.running import refusal, run
 from tests.support.guest import GuestCluster, TestIdentities
@@ -118,3 +121,19 @@ def test_an_administrator_who_stays_refused_is_an_error(
     code, message = refusal(GuestActivities(impostors).ensure_access, control_plane)
     assert code is ErrorCode.API_DENIED
     assert control_plane.cluster.endpoint in message
+
+
+def test_a_binding_that_could_not_be_read_is_an_error_and_not_left_out(
+    super_admin: KubernetesClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = super_admin._send
+
+    def busy(method: str, path: str, *arguments: Any) -> Any:
+        if method == "GET" and path == PATH + PEOPLE[0]:
+            return SimpleNamespace(status=503, reason="Busy", data=b"", read=lambda: b"", headers={})
+        return send(method, path, *arguments)
+
+    monkeypatch.setattr(super_admin, "_send", busy)
+    with pytest.raises(StepError) as raised:
+        bind_groups(super_admin, None)
+    assert (raised.value.code, raised.value.retryable) == (ErrorCode.API_NOT_READY, True)
