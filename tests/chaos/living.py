@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from activities.keys import fits
 from deploy.stack import Stack
 from nodes.machine.processes import find_marked
 from planning.releases import load_releases
@@ -147,10 +147,9 @@ def _pairs(current: Path) -> dict[str, x509.Certificate]:
 
 
 def _pair(key: Path) -> x509.Certificate:
-    certificate = x509.load_pem_x509_certificate(key.with_suffix(".crt").read_bytes())
-    private = load_pem_private_key(key.read_bytes(), password=None)
-    assert private.public_key() == certificate.public_key(), key
-    return certificate
+    certificate = key.with_suffix(".crt").read_text()
+    assert fits(certificate, key.read_text()), key
+    return x509.load_pem_x509_certificate(certificate.encode())
 
 
 def _run(command: list[str], **environment: str) -> str:

@@ -53,40 +53,36 @@ class CertificateWorkflows:
 
         Raises RefusedError when it can't be issued as it is asked for, and UnansweredError with what it waits for.
         """
-        resource = start.resource
-        handle: WorkflowHandle[Any, IssuedCertificate] = await answered(
-            self._client.start_workflow(
-                ISSUE_CERTIFICATE,
-                start,
-                id=issue_id(resource, start.generation),
-                task_queue=queues.CLUSTERS,
-                priority=policies.BEHIND,
-                execution_timeout=LONGEST,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                result_type=IssuedCertificate,
-                static_summary=f"certificate {resource.name} of cluster {start.cluster.name}",
-                rpc_timeout=ANSWER,
-            )
+        summary = f"certificate {start.resource.name} of cluster {start.cluster.name}"
+        found: IssuedCertificate = await self._run(
+            ISSUE_CERTIFICATE, start, issue_id(start.resource, start.generation), summary, IssuedCertificate
         )
-        issued: IssuedCertificate = await _ended(handle)
-        return issued
+        return found
 
     async def remove(self, resource: ResourceReference) -> None:
         """Have a certificate's Secret removed."""
+        summary = f"remove certificate {resource.name}"
+        await self._run(REMOVE_CERTIFICATE, resource, removal_id(resource), summary)
+
+    async def _run(
+        self, kind: str, argument: Any, identifier: str, summary: str, result_type: type | None = None
+    ) -> Any:
+        """Start a workflow, or find it running, and wait a while for its result."""
         handle = await answered(
             self._client.start_workflow(
-                REMOVE_CERTIFICATE,
-                resource,
-                id=removal_id(resource),
+                kind,
+                argument,
+                id=identifier,
                 task_queue=queues.CLUSTERS,
                 priority=policies.BEHIND,
                 execution_timeout=LONGEST,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                static_summary=f"remove certificate {resource.name}",
+                result_type=result_type,
+                static_summary=summary,
                 rpc_timeout=ANSWER,
             )
         )
-        await _ended(handle)
+        return await _ended(handle)
 
 
 async def _ended(handle: WorkflowHandle[Any, Any]) -> Any:

@@ -18,6 +18,7 @@ from contracts.issuing import HeldCertificate, IssueRequest
 from contracts.reporting import ResourceReference
 from planning.issuing import renewal_time
 from workers.bridge.certificate_workflows import CertificateWorkflows
+from workers.bridge.decisions import condition_of
 from workers.bridge.kit.kube import APPLY, MERGE_PATCH, Json, Kube
 from workers.bridge.kit.reflector import Key
 from workers.bridge.resources import MANAGER, MESSAGE_LENGTH, key_of
@@ -140,9 +141,9 @@ def path_of(key: Key) -> str:
 
 def condition(resource: Json, status: str, reason: str, message: str) -> Condition:
     """Return the condition ``Ready`` of a ``Certificate``, which keeps its time while its status stays."""
-    conditions = (resource.get("status") or {}).get("conditions") or []
-    before = next((each for each in conditions if each["type"] == READY and each["status"] == status), None)
-    since = datetime.fromisoformat(before["lastTransitionTime"]) if before else datetime.now(UTC)
+    before = condition_of(resource, READY)
+    same = before.get("status") == status
+    since = datetime.fromisoformat(before["lastTransitionTime"]) if same else datetime.now(UTC)
     return Condition.model_validate(
         {
             "type": READY,
@@ -169,10 +170,8 @@ async def write_status(kube: Kube, resource: Json, status: CertificateStatus) ->
 
 def _first_look(resource: Json) -> float:
     """Return when to look at what another bridge may have looked at: all at once would be too much."""
-    status = resource.get("status") or {}
-    renewed_at = status.get("renewalTime")
-    ready = any(each["type"] == READY and each["status"] == "True" for each in status.get("conditions") or [])
-    if not ready or not renewed_at:
+    renewed_at = (resource.get("status") or {}).get("renewalTime")
+    if condition_of(resource, READY).get("status") != "True" or not renewed_at:
         return 0.0
     due = (datetime.fromisoformat(renewed_at) - datetime.now(UTC)).total_seconds()
     return max(0.0, min(due, random.uniform(0, LOOK_S)))  # noqa: S311 - spreading, no secret

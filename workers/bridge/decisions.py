@@ -97,7 +97,7 @@ def accepted(resource: Json) -> bool:
     return condition.get("status") == "True" and observed == resource["metadata"]["generation"]
 
 
-def condition_of(resource: Json, kind: ConditionType) -> Json:
+def condition_of(resource: Json, kind: str) -> Json:
     """Return a condition of a resource, an empty one if it has none such."""
     conditions = (resource.get("status") or {}).get("conditions") or []
     return next((condition for condition in conditions if condition.get("type") == kind), {})
