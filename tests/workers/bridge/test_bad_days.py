@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from activities.local.supervisor import Supervisor
 from api.resource import CONFIRM_DELETION, FINALIZER, OPERATION
@@ -75,6 +76,17 @@ def metric(stack: Stack, name: str) -> float:
     text = requests.get(f"http://{stack.bridge_address}/metrics", timeout=10).text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return sum(sample.value for sample in samples if sample.name == name)
+
+
+@retry(
+    stop=stop_after_delay(60),
+    wait=wait_fixed(0.2),
+    retry=retry_if_exception_type(requests.RequestException),
+    reraise=True,
+)
+def until_ok(url: str) -> None:
+    """Return when ``url`` answers with success; a bridge listens only seconds after its process was started."""
+    requests.get(url, timeout=10).raise_for_status()
 
 
 def unheld(clusters: Resourced, name: str) -> None:
@@ -179,18 +191,16 @@ def test_a_second_bridge_takes_over(stack: Stack, clusters: Resourced, superviso
     try:
         clusters.apply("shared")
         clusters.until_available("shared")
+        until_ok(f"http://{address}/readyz")
         assert not requests.get(f"http://{address}/leading", timeout=10).ok
-        assert requests.get(f"http://{address}/readyz", timeout=10).ok
         with without(supervisor, "bridge"):
-            deadline = time.monotonic() + 40
-            while not requests.get(f"http://{address}/leading", timeout=10).ok:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
+            until_ok(f"http://{address}/leading")
             clusters.delete("shared")
             second.send_signal(signal.SIGTERM)
             assert second.wait(20) == 0
     finally:
         second.kill()
+        second.wait()
 
 
 async def test_five_hundred_resources_at_the_start(
