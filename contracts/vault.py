@@ -72,7 +72,8 @@ class Issued(WireModel):
 
     ``serial`` is in hexadecimal with colons; ``credential`` is the SHA-256 of its DER in hexadecimal, by which
     audit logs of Kubernetes name it, if it is ``audited``; ``wanted`` is what it was made for
-    (``contracts.certificates.wanted``), and ``reason`` why.
+    (``contracts.certificates.wanted``), and ``reason`` why. ``authority_key`` is the identifier of its CA's key in
+    hexadecimal (RFC 5280, 4.2.1.1), empty when nobody noted it.
     """
 
     serial: str
@@ -83,6 +84,7 @@ class Issued(WireModel):
     audited: bool = False
     starts_at: datetime | None = None
     reason: str = ""
+    authority_key: str = ""
 
 
 class SignedCertificates(WireModel):

@@ -13,7 +13,7 @@ from contracts.certificates import Certificate, held_by, wanted
 from contracts.context import ClusterContext
 from contracts.machines import MachinePlan, has_hypervisors
 from contracts.plan import Plan, Step, StepKind
-from contracts.vault import Issued
+from contracts.vault import Authority, Issued
 from planning.create import CONTROL_PLANE, machine_groups
 
 SPREAD = timedelta(hours=1)
@@ -67,9 +67,11 @@ def due(known: Known, now: datetime, *, asked: bool = False) -> list[Due]:
     """Return what is to be renewed at ``now``, each with the first reason of the chain."""
     cluster = known.cluster
     last = rotation_time(cluster.spec, cluster.cluster_id, now) - DAY
+    keys = _authority_keys(known)
 
     rules: tuple[Callable[[Held, Issued], str], ...] = (
         lambda held, has: "" if has.wanted == wanted(held.kind, cluster, held.machine) else "the spec changed",
+        lambda held, has: "the CA changed" if has.authority_key not in {"", keys.get(held.kind.authority)} else "",
         lambda _, has: "it has ended" if has.expires_at <= now else "",
         lambda _, has: "its day is over" if has.issued_at < last else "",
         lambda held, _: "it could not be renewed before" if held.machine.name in known.unrenewed else "",
@@ -83,6 +85,13 @@ def due(known: Known, now: datetime, *, asked: bool = False) -> list[Due]:
 
     found = ((held, reason(held)) for held in certificates(known))
     return [Due(held.machine.name, held.kind.name, why) for held, why in found if why]
+
+
+def _authority_keys(known: Known) -> dict[Authority, str]:
+    """Return the key with which each CA signed last: another than before when somebody replaced the CA."""
+    issued = ((held.kind.authority, held.issued) for held in certificates(known) if held.issued)
+    signed = sorted((each for each in issued if each[1].authority_key), key=lambda each: each[1].issued_at)
+    return {authority: leaf.authority_key for authority, leaf in signed}
 
 
 def plan_rotation(known: Known, now: datetime, *, asked: bool = False) -> Plan:

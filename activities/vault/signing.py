@@ -89,6 +89,7 @@ class Signing:
 
 def _issued(request: SigningRequest, certificate: Certificate, leaf: Signed, now: datetime) -> Issued:
     parsed = x509.load_pem_x509_certificate(leaf.certificate.encode())
+    signed_by = parsed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     return Issued(
         serial=leaf.serial,
         issued_at=now,
@@ -98,6 +99,7 @@ def _issued(request: SigningRequest, certificate: Certificate, leaf: Signed, now
         wanted=wanted(certificate, request.cluster, request.machine),
         audited=certificate.audited,
         reason=request.reason,
+        authority_key=(signed_by or b"").hex(),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api.cluster import SHOWN, MachineCertificate
 from contracts.certificates import CERTIFICATES, Usage, wanted
 from contracts.context import ClusterContext
-from contracts.vault import Issued
+from contracts.vault import Authority, Issued
 from planning.certificates import DAY, SPREAD, Known, certificates, due, plan_rotation, rotation_time
 from tests.support.resources import cluster
 
@@ -45,6 +45,7 @@ def issued(context: ClusterContext, at: datetime) -> Given:
             expires_at=at + timedelta(hours=context.spec.certificates.leaf_ttl_hours),
             credential="a" * 64,
             wanted=wanted(held.kind, context, held.machine),
+            authority_key="a" * 40,
         )
     return known
 
@@ -113,6 +114,27 @@ def test_every_certificate_of_a_machine_can_be_special() -> None:
     kinds = {name: kind for name, kind in CERTIFICATES.items() if kind.holder}
     assert set(get_args(MachineCertificate)) == set(kinds)
     assert set(SHOWN) == {name for name, kind in kinds.items() if Usage.SERVER in kind.usage}
+
+
+def test_another_key_of_a_ca_makes_what_the_one_before_signed_due() -> None:
+    found = context(controlPlane={"replicas": 1}, nodePools=[{"name": "workers", "replicas": 1}])
+    known = issued(found, NOW - timedelta(minutes=2))
+    later = {"issued_at": NOW - timedelta(minutes=1), "authority_key": "b" * 40}
+    renewed = {name: each.model_copy(update=later) for name, each in known["workers-1"].items()}
+    left = due(Known(found, known | {"workers-1": renewed}), NOW)
+    assert {(item.machine, item.reason) for item in left} == {("control-plane-1", "the CA changed")}
+    kinds = {name for name, kind in CERTIFICATES.items() if kind.authority is Authority.KUBERNETES}
+    assert {item.certificate for item in left} == kinds & known["control-plane-1"].keys()
+
+
+def test_where_nobody_noted_the_key_no_ca_has_changed() -> None:
+    found = context()
+    known = issued(found, NOW - timedelta(minutes=2))
+    unnoted = {
+        name: each.model_copy(update={"issued_at": NOW, "authority_key": ""})
+        for name, each in known["workers-1"].items()
+    }
+    assert due(Known(found, known | {"workers-1": unnoted}), NOW) == []
 
 
 def test_who_asks_gets_all() -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from structlog.testing import capture_logs
@@ -81,6 +82,9 @@ def test_what_is_known_of_a_certificate_is_told(vault: Vault, made: ClusterConte
     assert told.expires_at == certificate.not_valid_after_utc == signed.expires_at
     assert told.wanted == wanted(CERTIFICATES["kubelet-client"], made, NODE)
     assert told.audited
+    authority = parse(signed.files["kubernetes-ca.crt"])
+    key = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert told.authority_key == key.hex()
 
 
 def test_a_machine_that_asks_for_one_gets_one_and_its_cas(vault: Vault, made: ClusterContext) -> None:
