@@ -115,12 +115,18 @@ def _write_whole(path: Path, text: str) -> None:
 @contextlib.asynccontextmanager
 async def lane(stack: Stack, name: str, folder: Path, **environment: str) -> AsyncIterator[Lane]:
     """Give a lane whose worker has been started; ``environment`` is put over that of the stack's own worker."""
-    client = await namespace(stack, name)
+    async with serving(stack, await namespace(stack, name), folder, **environment) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def serving(stack: Stack, client: Client, folder: Path, **environment: str) -> AsyncIterator[Lane]:
+    """Give the namespace of ``client`` as a lane whose worker has been started."""
     settings = {
         "PATH": os.environ["PATH"],
         "GIANTNETES_STATE": str(stack.state),
         "TEMPORAL_ADDRESS": stack.temporal_address,
-        "TEMPORAL_NAMESPACE": name,
+        "TEMPORAL_NAMESPACE": client.namespace,
         "VAULT_ADDR": stack.vault_address,
         **{key: os.environ[key] for key in ("HOME", "GIANTNETES_CACHE", "XDG_CACHE_HOME") if key in os.environ},
         **environment,

@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from temporalio.client import Client
 
+from activities.keys import fits
+from contracts import activities as names
 from deploy.stack import Stack
 from tests.chaos import living, outside
+from tests.chaos.crashing_worker import Kill
+from tests.chaos.lanes import Lane, serving
 from tests.e2e.people import G8S, attempt, kubectl_path, run
 from tests.support.leaks import LeakSearch
 from tests.support.resourced import Json, Resourced, condition
@@ -20,6 +25,10 @@ pytestmark = pytest.mark.timeout(240)
 
 CLUSTER = "certified"
 PATIENCE_S = 60.0
+
+STEPS = (names.FIND_AUTHORITY, names.PREPARE_KEY, names.SIGN_CLIENT_CERTIFICATE, names.STORE_CERTIFICATE)
+DEATHS = [Kill(activity=step, moment=moment) for step in STEPS for moment in ("before", "after")]
+LAST_DEATHS = [Kill(activity=names.REMOVE_CERTIFICATE, moment=moment) for moment in ("before", "after")]
 
 
 class Certificates:
@@ -85,6 +94,13 @@ class Certificates:
         return target
 
 
+async def dies(lane: Lane, kills: list[Kill]) -> None:
+    """Have the lane's worker die at each moment in turn; it was told of the first already."""
+    for kill in kills:
+        lane.arm(kill)
+        await lane.death()
+
+
 @pytest.fixture(scope="module")
 def certificates(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificates]:
     """A cluster of one control plane machine, made by its resource."""
@@ -132,8 +148,8 @@ def test_a_changed_spec_is_issued_anew(certificates: Certificates) -> None:
     assert after["reason"] == "the spec changed"
     assert after["serialNumber"] != before["serialNumber"]
     certificate = x509.load_pem_x509_certificate(b64decode(certificates.secret("changing")["data"]["tls.crt"]))
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["metrics.example.com"]
+    alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert alternative.get_values_for_type(x509.DNSName) == ["metrics.example.com"]
     certificates.clusters.kubectl("delete", "certificate", "changing", "--timeout=30s")
 
 
@@ -174,6 +190,33 @@ def test_a_certificate_waits_for_its_cluster(certificates: Certificates) -> None
     for name in ("early", "earlier"):
         certificates.clusters.kubectl("delete", "certificate", name, "--timeout=30s")
     certificates.clusters.delete("late")
+
+
+async def test_a_worker_that_dies_between_any_two_steps_twice(
+    certificates: Certificates, stack: Stack, client: Client, tmp_path: Path
+) -> None:
+    kubectl = certificates.clusters.kubectl
+    outside.supervisor(stack).stop_group("worker", kill=True)
+    try:
+        access = {"KUBECONFIG": str(stack.process_kubeconfig("worker"))}
+        async with serving(stack, client, tmp_path, **access) as lane:
+            lane.arm(DEATHS[0])
+            certificates.apply("mortal")
+            await dies(lane, DEATHS)
+            status = certificates.issued("mortal")["status"]
+            pair = {name: b64decode(part) for name, part in certificates.secret("mortal")["data"].items()}
+            assert fits(pair["tls.crt"].decode(), pair["tls.key"].decode())
+            serial = x509.load_pem_x509_certificate(pair["tls.crt"]).serial_number
+            assert int(status["serialNumber"].replace(":", ""), 16) == serial
+            assert kubectl("get", "secrets", "--output", "name") == "secret/mortal\n"
+
+            lane.arm(LAST_DEATHS[0])
+            kubectl("delete", "certificate", "mortal", "--wait=false")
+            await dies(lane, LAST_DEATHS)
+            kubectl("wait", "--for=delete", "certificate/mortal", "--timeout=60s")
+            assert not kubectl("get", "secrets", "--output", "name")
+    finally:
+        outside.supervisor(stack).start_group("worker")
 
 
 def test_vault_that_is_away_is_told_of_and_waited_for(certificates: Certificates, stack: Stack) -> None:
