@@ -27,7 +27,8 @@ from deploy.stack import Stack, supervisord
 from tests.support.resources import NO_QUOTAS, cluster_document
 from tests.support.stack import running_stack, say
 from workers.bridge.kit.kube import Json, Kube
-from workers.bridge.resources import PATH, path_of
+from workers.bridge.kit.writer import path_of
+from workers.bridge.resources import PATH
 from workers.client import connect
 
 SERVICES = ("temporal", "host-etcd", "host-apiserver", "openbao", "worker", "bridge")
@@ -107,7 +108,7 @@ async def _apply(kube: Kube, seen: dict[str, Seen], busy: int, pace: float) -> N
         while sum(bool(other.applied_at) and not other.available_at for other in seen.values()) >= busy:
             await asyncio.sleep(0.01)
         document = cluster_document(name)
-        path = f"{path_of(('default', name))}?fieldManager=bench"
+        path = f"{path_of(PATH, ('default', name))}?fieldManager=bench"
         await kube.send("PATCH", path, document, "application/apply-patch+yaml")
         entry.applied_at = time.monotonic()
 

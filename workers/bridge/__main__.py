@@ -14,7 +14,7 @@ from temporalio.client import Client
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from planning.releases import load_releases
-from workers.bridge import certificates, clusters, components, releases, resources
+from workers.bridge import certificate_resources, certificates, clusters, components, releases, resources
 from workers.bridge.certificate_workflows import CertificateWorkflows
 from workers.bridge.definitions import register
 from workers.bridge.kit.controller import Controller
@@ -119,7 +119,7 @@ async def _work(settings: Settings, kubes: tuple[Kube, Kube], temporal: Client, 
     known = {
         "Release": Controller(kube, releases.PATH, publisher.reconcile),
         "Cluster": Controller(kube, resources.PATH, reconcile_cluster),
-        "Certificate": Controller(kube, certificates.PATH, reconcile_certificate),
+        "Certificate": Controller(kube, certificate_resources.PATH, reconcile_certificate),
     }
     shower = components.Components(behind, issuing, known["Cluster"].objects, known["Certificate"].objects)
     vitals.controllers = known

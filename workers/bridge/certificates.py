@@ -9,24 +9,19 @@ from typing import Final
 from pydantic import ValidationError
 
 from api.certificate import CertificateSpec, CertificateStatus
-from api.cluster import API_VERSION
 from api.conditions import READY, Reason
 from api.errors import ErrorCode
-from api.resource import Condition
 from contracts.converter import describe
 from contracts.issuing import HeldCertificate, IssueRequest
 from contracts.reporting import ResourceReference
 from planning.issuing import renewal_time
+from workers.bridge.certificate_resources import CertificateResources, condition
 from workers.bridge.certificate_workflows import CertificateWorkflows
 from workers.bridge.decisions import condition_of
-from workers.bridge.kit.kube import APPLY, MERGE_PATCH, Json, Kube
+from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.reflector import Key
-from workers.bridge.resources import MANAGER, MESSAGE_LENGTH, key_of
+from workers.bridge.kit.writer import key_of
 from workers.bridge.workflows import NotRunningError, RefusedError, UnansweredError
-
-PATH: Final = f"/apis/{API_VERSION}/certificates"
-FINALIZER: Final = "certificate.giantnetes.io"
-"""Keeps a ``Certificate`` until its Secret is removed."""
 
 LOOK_S: Final = 1800.0
 """How often a certificate is compared with its Secret: whatever was done to that is mended within this time."""
@@ -39,7 +34,7 @@ class Certificates:
     """Keeps each certificate's Secret what its spec says; keeps nothing itself but when it looks again."""
 
     def __init__(self, kube: Kube, workflows: CertificateWorkflows) -> None:
-        self._kube = kube
+        self._resources = CertificateResources(kube)
         self._workflows = workflows
         self._due: dict[Key, float] = {}
 
@@ -48,19 +43,18 @@ class Certificates:
         if resource is None:
             self._due.pop(key, None)
             return None
-        metadata = resource["metadata"]
-        held = FINALIZER in (metadata.get("finalizers") or [])
-        if metadata.get("deletionTimestamp"):
+        held = self._resources.is_held(resource)
+        if resource["metadata"].get("deletionTimestamp"):
             if held:
                 await self._workflows.remove(_reference(resource))
-                await self._set_finalizers(resource, keep=False)
+                await self._resources.release(resource)
             return None
         if not held:
-            resource = await self._set_finalizers(resource, keep=True)
+            resource = await self._resources.hold(resource)
         if key not in self._due:
             self._due[key] = time.monotonic() + _first_look(resource)
         wait = self._due[key] - time.monotonic()
-        if wait > 0 and _observed(resource) == metadata["generation"]:
+        if wait > 0 and _observed(resource) == resource["metadata"]["generation"]:
             return wait
         wait = await self._compare(resource)
         self._due[key] = time.monotonic() + wait
@@ -115,7 +109,7 @@ class Certificates:
             reason=held.reason,
             secret_name=resource["metadata"]["name"],
         )
-        await write_status(self._kube, resource, status)
+        await self._resources.tell(resource, status)
 
     async def _fail(self, resource: Json, reason: str, message: str) -> None:
         """Say why there is nothing new; a certificate that is there is as good as it was."""
@@ -124,48 +118,7 @@ class Certificates:
         verdict = condition(resource, "True" if valid and reason == Reason.ISSUING else "False", reason, message)
         generation = before.observed_generation if reason == Reason.ISSUING else resource["metadata"]["generation"]
         update = {"conditions": [verdict], "observed_generation": generation}
-        await write_status(self._kube, resource, before.model_copy(update=update))
-
-    async def _set_finalizers(self, resource: Json, *, keep: bool) -> Json:
-        metadata = resource["metadata"]
-        others = [each for each in metadata.get("finalizers") or [] if each != FINALIZER]
-        finalizers = [*others, FINALIZER] if keep else others
-        change = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}}
-        return await self._kube.send("PATCH", path_of(key_of(resource)), change, MERGE_PATCH)
-
-
-def path_of(key: Key) -> str:
-    """Return the path of a ``Certificate``."""
-    return f"/apis/{API_VERSION}/namespaces/{key[0]}/certificates/{key[1]}"
-
-
-def condition(resource: Json, status: str, reason: str, message: str) -> Condition:
-    """Return the condition ``Ready`` of a ``Certificate``, which keeps its time while its status stays."""
-    before = condition_of(resource, READY)
-    same = before.get("status") == status
-    since = datetime.fromisoformat(before["lastTransitionTime"]) if same else datetime.now(UTC)
-    return Condition.model_validate(
-        {
-            "type": READY,
-            "status": status,
-            "reason": reason,
-            "message": message[:MESSAGE_LENGTH],
-            "lastTransitionTime": since,
-            "observedGeneration": resource["metadata"]["generation"],
-        }
-    )
-
-
-async def write_status(kube: Kube, resource: Json, status: CertificateStatus) -> Json:
-    """Write a status, unless the resource has it already; returns it as it is written."""
-    wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if wanted == resource.get("status"):
-        return wanted
-    metadata = {key: resource["metadata"][key] for key in ("name", "namespace", "uid")}
-    body = {"apiVersion": API_VERSION, "kind": "Certificate", "metadata": metadata, "status": wanted}
-    path = f"{path_of(key_of(resource))}/status?fieldManager={MANAGER}&force=true"
-    await kube.send("PATCH", path, body, APPLY)
-    return wanted
+        await self._resources.tell(resource, before.model_copy(update=update))
 
 
 def _first_look(resource: Json) -> float:

@@ -24,9 +24,10 @@ from workers.bridge.decisions import (
 )
 from workers.bridge.endings import Endings
 from workers.bridge.kit.reflector import Key
+from workers.bridge.kit.writer import key_of
 from workers.bridge.looks import LOOK_S, Looks
 from workers.bridge.operations import Operations
-from workers.bridge.resources import Resources, key_of
+from workers.bridge.resources import Resources
 from workers.bridge.workflows import ClusterWorkflows, NotRunningError, RefusedError, UnansweredError
 
 PREDECESSOR_S = 5.0

@@ -11,21 +11,18 @@ from functools import partial
 from typing import Final
 
 import structlog
-from kubernetes.aio.client.exceptions import ApiException
 
 from api.certificate import CertificateSpec, CertificateStatus
-from api.cluster import API_VERSION
 from api.conditions import ConditionType, Reason
 from contracts.vault import Issued
 from contracts.workflows import CertificatesAnswer
 from planning.certificates import Held, Known, certificates
+from workers.bridge.certificate_resources import CertificateResources, condition
 from workers.bridge.certificate_workflows import CertificateWorkflows
-from workers.bridge.certificates import condition, path_of, write_status
 from workers.bridge.decisions import condition_of
-from workers.bridge.kit.kube import APPLY, Json, Kube
+from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.queue import WorkQueue
 from workers.bridge.kit.reflector import Key
-from workers.bridge.resources import MANAGER
 from workers.bridge.workflows import NotRunningError, UnansweredError
 
 RATE: Final = 2.0
@@ -43,7 +40,7 @@ class Components:
 
     def __init__(self, kube: Kube, workflows: CertificateWorkflows, clusters: Objects, shown: Objects) -> None:
         """Write by ``kube``; ``clusters`` and ``shown`` return the resources as last heard of."""
-        self._kube = kube
+        self._resources = CertificateResources(kube)
         self._workflows = workflows
         self._clusters = clusters
         self._shown = shown
@@ -92,7 +89,7 @@ class Components:
             await self._remove(gone)
         for each, (spec, status) in wanted.items():
             resource = await self._shown_as(each, spec, found.get(each), cluster or {})
-            written = await write_status(self._kube, resource, status(resource))
+            written = await self._resources.tell(resource, status(resource))
             self._wrote[each] = _digest({"spec": spec, "status": written})
 
     async def _wanted(self, key: Key) -> dict[Key, tuple[Json, Callable[[Json], CertificateStatus]]]:
@@ -112,7 +109,7 @@ class Components:
             return before
         if before:
             await self._remove(key)
-        return await self._make(key, spec, cluster)
+        return await self._resources.show(key, spec, cluster)
 
     def _found(self, key: Key) -> dict[Key, Json]:
         return {each: item for each, item in self._shown().items() if _is_of(item, key)}
@@ -131,27 +128,11 @@ class Components:
         status = _status_of(resource)
         if status.not_after and status.not_after <= datetime.now(UTC):
             verdict = condition(resource, "False", Reason.EXPIRED, status.reason)
-            await write_status(self._kube, resource, status.model_copy(update={"conditions": [verdict]}))
-
-    async def _make(self, key: Key, spec: Json, cluster: Json) -> Json:
-        metadata = cluster["metadata"]
-        owner = {"apiVersion": API_VERSION, "kind": "Cluster", "name": metadata["name"], "uid": metadata["uid"]}
-        labels = {"app.kubernetes.io/managed-by": "giantnetes", "giantnetes.io/cluster": metadata["name"]}
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "Certificate",
-            "metadata": {"name": key[1], "namespace": key[0], "labels": labels, "ownerReferences": [owner]},
-            "spec": spec,
-        }
-        return await self._kube.send("PATCH", f"{path_of(key)}?fieldManager={MANAGER}&force=true", body, APPLY)
+            await self._resources.tell(resource, status.model_copy(update={"conditions": [verdict]}))
 
     async def _remove(self, key: Key) -> None:
         self._wrote.pop(key, None)
-        try:
-            await self._kube.send("DELETE", path_of(key))
-        except ApiException as error:
-            if error.status != 404:
-                raise
+        await self._resources.remove(key)
 
 
 def is_shown(key: Key, resource: Json | None) -> bool:

@@ -6,7 +6,8 @@ from api.conditions import Reason
 from api.errors import ErrorCode
 from contracts.workflows import ClusterInput
 from workers.bridge.decisions import Json, asker
-from workers.bridge.resources import Resources, key_of
+from workers.bridge.kit.writer import key_of
+from workers.bridge.resources import Resources
 from workers.bridge.workflows import ClusterWorkflows, NotRunningError, RefusedError
 
 log = structlog.get_logger(__name__)

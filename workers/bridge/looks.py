@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from api.conditions import ConditionType, Reason
 from workers.bridge.decisions import Json, condition_of
 from workers.bridge.kit.reflector import Key
-from workers.bridge.resources import Resources, key_of
+from workers.bridge.kit.writer import key_of
+from workers.bridge.resources import Resources
 from workers.bridge.workflows import ClusterWorkflows, NotRunningError, Sign
 
 SILENCE = timedelta(seconds=90)

@@ -5,7 +5,8 @@ import hashlib
 from api.conditions import ConditionType, Reason
 from api.resource import OPERATION
 from workers.bridge.decisions import Json, Operate, asker, condition_of
-from workers.bridge.resources import Resources, key_of
+from workers.bridge.kit.writer import key_of
+from workers.bridge.resources import Resources
 from workers.bridge.workflows import ClusterWorkflows, RefusedError
 
 

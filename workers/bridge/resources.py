@@ -9,8 +9,9 @@ from api.cluster import API_VERSION
 from api.conditions import ConditionType, Reason
 from api.resource import FINALIZER, OPERATION
 from workers.bridge.decisions import Json, condition_of
-from workers.bridge.kit.kube import APPLY, MERGE_PATCH, Kube
+from workers.bridge.kit.kube import Kube
 from workers.bridge.kit.reflector import Key
+from workers.bridge.kit.writer import Writer
 
 PATH: Final = f"/apis/{API_VERSION}/clusters"
 MANAGER: Final = "giantnetes-bridge"
@@ -22,26 +23,19 @@ class Resources:
     """The ``Cluster`` resources of one host cluster. What it raises is that of ``Kube``."""
 
     def __init__(self, kube: Kube) -> None:
-        self._kube = kube
+        self._writer = Writer(kube, PATH, "Cluster", MANAGER, FINALIZER)
 
     async def read(self, key: Key) -> Json | None:
         """Return a resource as it is now, None when there is none."""
-        try:
-            return await self._kube.get(path_of(key))
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise
+        return await self._writer.read(key)
 
     async def hold(self, resource: Json) -> Json:
         """Add our finalizer, if the resource is as it was read (409 otherwise)."""
-        kept = resource["metadata"].get("finalizers") or []
-        return await self._set_finalizers(resource, [*kept, FINALIZER])
+        return await self._writer.hold(resource)
 
     async def release(self, resource: Json) -> None:
         """Take our finalizer away from a resource that nothing was ever made for."""
-        kept = [finalizer for finalizer in resource["metadata"]["finalizers"] if finalizer != FINALIZER]
-        await self._set_finalizers(resource, kept)
+        await self._writer.release(resource)
 
     async def take_up(self, key: Key, operation: str) -> None:
         """Take the annotation away that asked for an operation, unless it asks for another one by now.
@@ -52,10 +46,8 @@ class Resources:
             found = await self.read(key)
             if found is None or (found["metadata"].get("annotations") or {}).get(OPERATION) != operation:
                 return
-            version = found["metadata"]["resourceVersion"]
-            change = {"metadata": {"resourceVersion": version, "annotations": {OPERATION: None}}}
             try:
-                await self._kube.send("PATCH", path_of(key), change, MERGE_PATCH)
+                await self._writer.change(found, {"annotations": {OPERATION: None}})
             except ApiException as error:
                 if error.status != 409:
                     raise
@@ -74,39 +66,17 @@ class Resources:
     async def _write(
         self, resource: Json, kind: ConditionType, verdict: tuple[str, str, str], manager: str
     ) -> None:
-        before, metadata = condition_of(resource, kind), resource["metadata"]
+        before = condition_of(resource, kind)
         condition = {
             "type": kind.value,
             "status": verdict[0],
             "reason": str(verdict[1]),
             "message": verdict[2][:MESSAGE_LENGTH],
-            "observedGeneration": metadata["generation"],
+            "observedGeneration": resource["metadata"]["generation"],
         }
         if all(before.get(key) == value for key, value in condition.items()):
             return
         same = before.get("status") == verdict[0]
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition["lastTransitionTime"] = before["lastTransitionTime"] if same else now
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "Cluster",
-            "metadata": {key: metadata[key] for key in ("name", "namespace", "uid")},
-            "status": {"conditions": [condition]},
-        }
-        path = f"{path_of(key_of(resource))}/status?fieldManager={manager}&force=true"
-        await self._kube.send("PATCH", path, body, APPLY)
-
-    async def _set_finalizers(self, resource: Json, finalizers: list[str]) -> Json:
-        version = resource["metadata"]["resourceVersion"]
-        change = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
-        return await self._kube.send("PATCH", path_of(key_of(resource)), change, MERGE_PATCH)
-
-
-def key_of(resource: Json) -> Key:
-    """Return namespace and name."""
-    return resource["metadata"]["namespace"], resource["metadata"]["name"]
-
-
-def path_of(key: Key) -> str:
-    """Return the path of a resource."""
-    return f"/apis/{API_VERSION}/namespaces/{key[0]}/clusters/{key[1]}"
+        await self._writer.apply_status(resource, {"conditions": [condition]}, manager)

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from activities.local.supervisor import Supervisor
+from api.cluster import API_VERSION
 from api.resource import CONFIRM_DELETION, FINALIZER, OPERATION
 from deploy.stack import Stack, supervisord, up
 from deploy.stack.ports import is_free
@@ -27,10 +28,10 @@ from tests.support.resourced import Json, Resourced, condition
 from tests.support.stack import running_stack, say
 from tests.workers.bridge.conftest import kube_client
 from workers.bridge.kit.kube import Kube
-from workers.bridge.resources import path_of
 
 pytestmark = pytest.mark.timeout(400)
 SECONDS = 90.0
+DEFAULT = f"/apis/{API_VERSION}/namespaces/default/clusters"
 
 
 @pytest.fixture(scope="module")
@@ -213,10 +214,10 @@ async def test_five_hundred_resources_at_the_start(
         with without(supervisor, "bridge"):
             for name in names:
                 document = json.loads(clusters.written(name, **labelled).read_text())
-                await kube.send("POST", path_of(("default", "")).removesuffix("/"), document)
+                await kube.send("POST", DEFAULT, document)
         deadline = time.monotonic() + SECONDS
         while True:
-            found, _ = await kube.listed(path_of(("default", "")).removesuffix("/"))
+            found, _ = await kube.listed(DEFAULT)
             refused = [item for item in found if condition(item, "Accepted").get("reason") == "InvalidSpec"]
             if len(refused) == len(names):
                 break
@@ -226,8 +227,8 @@ async def test_five_hundred_resources_at_the_start(
         say(f"{SECONDS - (deadline - time.monotonic()):.0f} s until all 500 were told")
         for name in names:
             patch: Json = {"metadata": {"finalizers": []}}
-            await kube.send("PATCH", path_of(("default", name)), patch, "application/merge-patch+json")
-            await kube.send("DELETE", path_of(("default", name)))
+            await kube.send("PATCH", f"{DEFAULT}/{name}", patch, "application/merge-patch+json")
+            await kube.send("DELETE", f"{DEFAULT}/{name}")
 
 
 def test_a_name_is_free_again_when_its_predecessor_is_deleted(stack: Stack, clusters: Resourced) -> None:
