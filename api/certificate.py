@@ -32,7 +32,7 @@ MachineName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]{0,
 class CertificateSpec(ApiModel):
     """What the certificate says, and for how long.
 
-    One with a ``machine`` shows a certificate that a component there has, and nothing is issued for it.
+    One with a machine shows a certificate that a component there has, and nothing is issued for it.
     """
 
     model_config = ConfigDict(

@@ -70,8 +70,15 @@ class NodePool(ApiModel):
     replicas: int = Field(default=1, ge=0, le=100, description="How many nodes.")
     min: int = Field(default=0, ge=0, le=100, description="Lower bound of replicas.")
     max: int = Field(default=100, ge=0, le=100, description="Upper bound of replicas.")
-    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=32)
-    taints: list[Taint] = Field(default_factory=list, max_length=16, json_schema_extra=keyed_by("key", "effect"))
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, max_length=32, description="Labels of its nodes."
+    )
+    taints: list[Taint] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Taints of its nodes.",
+        json_schema_extra=keyed_by("key", "effect"),
+    )
     machine: MachineSize = Field(default_factory=MachineSize)
 
     @model_validator(mode="after")
@@ -296,7 +303,12 @@ class ClusterSpec(ApiModel):
     )
     ingress: IngressSpec | None = None
     control_plane: ControlPlaneSpec = Field(default_factory=ControlPlaneSpec)
-    node_pools: list[NodePool] = Field(default_factory=list, max_length=10, json_schema_extra=keyed_by("name"))
+    node_pools: list[NodePool] = Field(
+        default_factory=list,
+        max_length=10,
+        description="Machines that run workloads, by kind.",
+        json_schema_extra=keyed_by("name"),
+    )
     network: NetworkSpec = Field(default_factory=NetworkSpec)
     certificates: CertificatesSpec = Field(default_factory=CertificatesSpec)
     api_server: ApiServerSpec = Field(default_factory=ApiServerSpec)

@@ -18,7 +18,10 @@ GROUP, VERSION = API_VERSION.split("/")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of ``kubectl get``. Those with a priority above 0 are for ``--output wide``."""
+    """A column of ``kubectl get``. Those with a priority above 0 are for ``--output wide``.
+
+    Of the type ``date`` the API shows how long ago that was: ``<invalid>`` for what is still to come.
+    """
 
     name: str
     path: str
@@ -130,13 +133,7 @@ CLUSTER: Final = Kind(
         Column("Step", ".status.operation.progress", "Steps done of all."),
         Column("Control plane", ".status.controlPlane.ready", "Control plane machines that are ready, of all."),
         Column("Nodes", ".status.nodes.ready", "Nodes that are ready, of all."),
-        Column(
-            "Certificates until",
-            ".status.certificatesExpireAt",
-            "When the first certificate ends.",
-            type="date",
-            priority=1,
-        ),
+        Column("Certificates until", ".status.certificatesExpireAt", "When the first one ends.", priority=1),
         _AGE,
     ),
 )
@@ -177,15 +174,15 @@ CERTIFICATE: Final = Kind(
         Column("Cluster", ".spec.clusterName", "Whose authority signs it."),
         Column("Component", ".spec.component", "What it is for."),
         Column("Secret", ".status.secretName", "Where it is."),
-        Column("Until", ".status.notAfter", "Until when it is valid.", type="date"),
+        Column("Until", ".status.notAfter", "Until when it is valid."),
         Column("Machine", ".spec.machine", "Which machine has it, if a component does.", priority=1),
         Column("Reason", ".status.reason", "Why it was issued.", priority=1),
         _AGE,
     ),
     rules=(
         (
-            "self.spec.machine != '' || !self.metadata.name.contains('.')",
-            "metadata.name: names with a dot are those of components' certificates",
+            "(self.spec.machine != '') == self.metadata.name.contains('.')",
+            "components' are only shown: to have one issued, take a name without a dot and no spec.machine",
         ),
     ),
 )

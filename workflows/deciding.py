@@ -79,7 +79,7 @@ class Deciding:
             try:
                 plan = await ask(names.PLAN_OPERATION, planning, request, Plan, "decide what to do")
             except ActivityError as error:
-                described = error_status(error)
+                described = error_status(error, planning)
                 if not described.retryable:
                     raise refusal(ErrorCode(described.code), described.message) from error
                 self.waits_on(described)

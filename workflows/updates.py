@@ -135,7 +135,7 @@ class Updates(People):
         if self._entity.wishes.delete:
             raise refusal(ErrorCode.CLUSTER_DELETED, "a delete can't be cancelled")
         if self._entity.created and self._child is None:
-            raise refusal(ErrorCode.CLUSTER_COMPLETE, "no operation is under way; use delete to delete it")
+            raise refusal(ErrorCode.CLUSTER_COMPLETE, "no operation is under way: there is nothing to cancel")
 
     @workflow.update(description="Let the cluster's resource go, and leave the cluster as it is: {reason}.")
     async def abandon(self, request: Reason) -> Accepted:

@@ -26,6 +26,7 @@ def up(
     with _errors():
         stack = lifecycle.up(typer.echo, [name for name in ALL if not (without_worker and name == "worker")])
         typer.echo(f"the local stack is up; Temporal's Web UI: {stack.temporal_ui_url}")
+        typer.echo(f"export KUBECONFIG={stack.host_kubeconfig}")
 
 
 @app.command()

@@ -124,6 +124,10 @@ def test_a_client_logs_in_by_its_secret_until_that_is_removed(
     certificate = x509.load_pem_x509_certificate(b64decode(secret["data"]["tls.crt"]))
     assert int(status["serialNumber"].replace(":", ""), 16) == certificate.serial_number
     assert certificate.subject.rfc4514_string() == "CN=prometheus,O=monitoring"
+    assert status["notAfter"] in certificates.clusters.kubectl("get", "certificate", "prometheus")
+    until = json.loads(certificates.clusters.kubectl("get", "cluster", CLUSTER, "--output", "json"))["status"]
+    wide = certificates.clusters.kubectl("get", "cluster", CLUSTER, "--output", "wide")
+    assert until["certificatesExpireAt"] in wide
 
     kubeconfig = certificates.kubeconfig("prometheus")
     leak_search.collect(certificates.cluster_id, kubeconfig)
@@ -154,7 +158,12 @@ def test_a_changed_spec_is_issued_anew(certificates: Certificates) -> None:
 
 
 def test_what_an_owner_may_not_have_is_refused(certificates: Certificates) -> None:
-    greedy = {"organizations": ["system:masters"]}, {"ipAddresses": ["169.254.1.1"]}, {"ttlHours": 721}
+    greedy = (
+        {"organizations": ["system:masters"]},
+        {"ipAddresses": ["169.254.1.1"]},
+        {"ttlHours": 721},
+        {"machine": "workers-1"},
+    )
     for spec in greedy:
         file = certificates.document("greedy", **spec)
         done = attempt(

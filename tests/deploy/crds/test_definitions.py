@@ -268,7 +268,8 @@ def test_python_and_the_api_agree_on_certificates(
     kubeconfig: Path, tmp_path: Path, spec: dict[str, Any], words: str
 ) -> None:
     wanted = {**CERTIFICATE, **spec}
-    resource = {**cluster({}), "kind": "Certificate", "spec": wanted}
+    name = "demo.workers-1.kubelet" if "machine" in spec else "prometheus"
+    resource = {**cluster({}, name), "kind": "Certificate", "spec": wanted}
     assert words in applied(kubeconfig, tmp_path, resource, "--dry-run=server")
     with pytest.raises(ValidationError) if words else nullcontext():
         CertificateSpec.model_validate_json(json.dumps(wanted))
@@ -278,15 +279,18 @@ def test_python_and_the_api_agree_on_certificates(
 
 def test_names_with_dots_are_those_of_components(kubeconfig: Path, tmp_path: Path) -> None:
     resource = {**cluster({}, "demo.workers-1.kubelet"), "kind": "Certificate", "spec": CERTIFICATE}
-    assert "names with a dot" in applied(kubeconfig, tmp_path, resource, "--dry-run=server")
+    assert "take a name without a dot" in applied(kubeconfig, tmp_path, resource, "--dry-run=server")
     shown = {**resource, "spec": {**CERTIFICATE, "machine": "workers-1"}}
     assert applied(kubeconfig, tmp_path, shown, "--dry-run=server") == ""
+    posing = {**cluster({}, "kubelet"), "kind": "Certificate", "spec": shown["spec"]}
+    assert "no spec.machine" in applied(kubeconfig, tmp_path, posing, "--dry-run=server")
 
 
 def test_fields_are_explained(kubeconfig: Path) -> None:
     told = kubectl(kubeconfig, "explain", "cluster.spec.nodePools")
     assert "Machines of one kind that run workloads." in told
     assert "-required-" in told
+    assert "<no description>" not in told
 
 
 def test_kubectl_shows_columns(kubeconfig: Path, tmp_path: Path) -> None:
