@@ -228,6 +228,8 @@ class ClusterWorkflow(Updates):
             self._entity.operation = None
             return
         except ApplicationError as error:
+            ended = {"outcome": "Failed", "last_error": error_status(error), "finished_at": workflow.now()}
+            self._reporting.note_ended(self._entity.operation.model_copy(update=ended))
             self._entity.operation = None
             if self._entity.resource_uid:
                 self._entity.waiting_on = f"{error.type}: {error.message}"

@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from api.errors import ErrorCode
+from api.errors import ERRORS, ErrorCode
 from api.status import Phase
 from contracts import activities as names
 from contracts import queues
@@ -69,6 +69,17 @@ async def test_a_create_and_a_delete_are_told_and_the_resource_is_let_go(cluster
     assert clusters.script.reports[-1].status.phase == Phase.DELETED
     assert clusters.script.reports[-1].deleting
     assert [resource.uid for resource in clusters.script.released] == [UID]
+
+
+async def test_what_can_not_be_planned_is_an_event_with_what_to_do(clusters: Clusters) -> None:
+    handle = await start(clusters, "told-unplanned", release="1.37.9-1")
+    last = await reported(clusters, lambda report: report.status.phase == Phase.FAILED)
+    [event] = [event for report in clusters.script.reports for event in report.events]
+    assert (event.reason, event.warning) == ("CreateClusterFailed", True)
+    assert event.message.startswith("UnknownRelease: spec.release: there is no release 1.37.9-1; there are: ")
+    assert event.message.endswith(ERRORS[ErrorCode.UNKNOWN_RELEASE].hint)
+    assert last.status.waiting_on.startswith("UnknownRelease: ")
+    await handle.terminate()
 
 
 async def test_a_cluster_without_a_resource_tells_nobody(clusters: Clusters) -> None:
