@@ -95,6 +95,7 @@ hypervisor-service:
 # Run all tests in two processes, or those that pytest is told, as `just test tests/api -k network`
 [group('develop')]
 test *arguments: binaries
+    @{{ python }} -m deploy.helm version --short >/dev/null
     @uv run --frozen pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder "$@"
 
 # Make the container image of workers and bridge into dist/, as root; `just image --push HOST/giantnetes:0.1.0` copies it

@@ -169,8 +169,9 @@ async def test_another_lifetime_is_followed_at_once(clusters: Clusters) -> None:
 async def test_another_time_of_day_renews_nothing(clusters: Clusters) -> None:
     handle = await clusters.start("later")
     before = await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
-    hour = (datetime.now(UTC) + timedelta(hours=6)).hour
-    spec = cluster(certificates={"rotationTime": f"{hour:02}:00"}).spec
+    now, usual = datetime.now(UTC), cluster().spec.certificates.rotation_time
+    other = next(at for hours in (6, 7) if (at := f"{(now + timedelta(hours=hours)).hour:02}:00") != usual)
+    spec = cluster(certificates={"rotationTime": other}).spec
     await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
     status = await clusters.until(handle, lambda status: status.rotate_at not in {None, before.rotate_at})
     assert rotations(status) == 0
