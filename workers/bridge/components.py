@@ -50,6 +50,8 @@ class Components:
 
     def note_cluster(self, key: Key, resource: Json | None) -> None:
         """Look at a cluster's certificates soon, if its resource tells that they may be others."""
+        if resource and (resource.get("status") or {}).get("operation"):
+            return  # at its end all of them are known
         told = _told(resource) if resource else None
         if self._seen.get(key) == told:
             return

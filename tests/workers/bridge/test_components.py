@@ -111,6 +111,15 @@ async def test_what_machines_have_is_shown_once(shower: Components, world: World
     assert world.requests == before
 
 
+async def test_the_end_of_an_operation_is_waited_for(shower: Components, world: World) -> None:
+    world.clusters[CLUSTER]["status"]["operation"] = {"type": "CreateCluster"}
+    shower.note_cluster(CLUSTER, world.clusters[CLUSTER])
+    await asyncio.sleep(0.2)
+    assert world.certificates == {}
+    del world.clusters[CLUSTER]["status"]["operation"]
+    await shown(shower, world)
+
+
 async def test_a_renewal_changes_the_status_alone(shower: Components, world: World) -> None:
     await shown(shower, world)
     before = world.requests
