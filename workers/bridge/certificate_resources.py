@@ -18,29 +18,17 @@ FINALIZER: Final = "certificate.giantnetes.io"
 """Keeps a ``Certificate`` until its Secret is removed."""
 
 
-class CertificateResources:
+class CertificateResources(Writer):
     """The ``Certificate`` resources of one host cluster. What it raises is that of ``Kube``."""
 
     def __init__(self, kube: Kube) -> None:
-        self._writer = Writer(kube, PATH, "Certificate", MANAGER, FINALIZER)
-
-    def is_held(self, resource: Json) -> bool:
-        """Say whether a resource has our finalizer."""
-        return self._writer.is_held(resource)
-
-    async def hold(self, resource: Json) -> Json:
-        """Add our finalizer, if the resource is as it was read (409 otherwise)."""
-        return await self._writer.hold(resource)
-
-    async def release(self, resource: Json) -> None:
-        """Take our finalizer away from a resource whose Secret is removed."""
-        await self._writer.release(resource)
+        super().__init__(kube, PATH, "Certificate", MANAGER, FINALIZER)
 
     async def tell(self, resource: Json, status: CertificateStatus) -> Json:
         """Write a status, unless the resource has it already; returns it as it is written."""
         wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         if wanted != resource.get("status"):
-            await self._writer.apply_status(resource, wanted)
+            await self.apply_status(resource, wanted)
         return wanted
 
     async def show(self, key: Key, spec: Json, cluster: Json) -> Json:
@@ -49,11 +37,7 @@ class CertificateResources:
         owner = {"apiVersion": API_VERSION, "kind": "Cluster", "name": metadata["name"], "uid": metadata["uid"]}
         labels = {"app.kubernetes.io/managed-by": "giantnetes", "giantnetes.io/cluster": metadata["name"]}
         head = {"name": key[1], "namespace": key[0], "labels": labels, "ownerReferences": [owner]}
-        return await self._writer.apply(key, {"metadata": head, "spec": spec})
-
-    async def remove(self, key: Key) -> None:
-        """Delete a resource; that there is none is fine."""
-        await self._writer.remove(key)
+        return await self.apply(key, {"metadata": head, "spec": spec})
 
 
 def condition(resource: Json, status: str, reason: str, message: str) -> Condition:

@@ -19,23 +19,11 @@ MESSAGE_LENGTH: Final = 1000
 TRIES: Final = 5
 
 
-class Resources:
+class Resources(Writer):
     """The ``Cluster`` resources of one host cluster. What it raises is that of ``Kube``."""
 
     def __init__(self, kube: Kube) -> None:
-        self._writer = Writer(kube, PATH, "Cluster", MANAGER, FINALIZER)
-
-    async def read(self, key: Key) -> Json | None:
-        """Return a resource as it is now, None when there is none."""
-        return await self._writer.read(key)
-
-    async def hold(self, resource: Json) -> Json:
-        """Add our finalizer, if the resource is as it was read (409 otherwise)."""
-        return await self._writer.hold(resource)
-
-    async def release(self, resource: Json) -> None:
-        """Take our finalizer away from a resource that nothing was ever made for."""
-        await self._writer.release(resource)
+        super().__init__(kube, PATH, "Cluster", MANAGER, FINALIZER)
 
     async def take_up(self, key: Key, operation: str) -> None:
         """Take the annotation away that asked for an operation, unless it asks for another one by now.
@@ -47,7 +35,7 @@ class Resources:
             if found is None or (found["metadata"].get("annotations") or {}).get(OPERATION) != operation:
                 return
             try:
-                await self._writer.change(found, {"annotations": {OPERATION: None}})
+                await self.change(found, {"annotations": {OPERATION: None}})
             except ApiException as error:
                 if error.status != 409:
                     raise
@@ -79,4 +67,4 @@ class Resources:
         same = before.get("status") == verdict[0]
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition["lastTransitionTime"] = before["lastTransitionTime"] if same else now
-        await self._writer.apply_status(resource, {"conditions": [condition]}, manager)
+        await self.apply_status(resource, {"conditions": [condition]}, manager)
