@@ -54,7 +54,7 @@ async def _run(settings: Settings) -> None:
         async with await _client(settings) as client:
             # With requests of their own to spend: those for resources must not keep the Lease from being renewed,
             # nor what is only shown those.
-            kube, lasting, behind = Kube(client), Kube(client), Kube(client, components.RATE)
+            kube, lasting, behind = Kube(client), Kube(client), Kube(client)
             vitals = Vitals(kube, lasting, behind)
             async with serving(vitals, settings.address):
                 temporal = await _temporal(vitals)

@@ -1,9 +1,10 @@
 """``Certificate`` resources that show which certificates the machines of clusters have: read-only.
 
-They follow what clusters' workflows know, behind everything else: slowly where there is much to write. Whatever
-people change of them is put back.
+They follow what clusters' workflows know, behind everything else: what is written about the operations of clusters
+goes before. Whatever people change of them is put back.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -25,10 +26,10 @@ from workers.bridge.kit.queue import WorkQueue
 from workers.bridge.kit.reflector import Key
 from workers.bridge.workflows import NotRunningError, UnansweredError
 
-RATE: Final = 2.0
-"""Requests a second: a cluster of ten machines takes a minute when it is new, and half of that each day."""
-
 SOON_S: Final = 3.0
+
+PATIENCE_S: Final = 30
+"""How long one cluster's certificates wait for operations of clusters, at most: a fleet is never at rest."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class Components:
 
     def note_cluster(self, key: Key, resource: Json | None) -> None:
         """Look at a cluster's certificates soon, if its resource tells that they may be others."""
-        if resource and (resource.get("status") or {}).get("operation"):
+        if resource and _is_busy(resource):
             return  # at its end all of them are known
         told = _told(resource) if resource else None
         if self._seen.get(key) == told:
@@ -71,6 +72,7 @@ class Components:
         """Show certificates until cancelled, one cluster after another."""
         while True:
             key = await self._queue.take()
+            await self._give_way()
             try:
                 await self._show(key)
             except Exception as error:  # noqa: BLE001 - one cluster's trouble is not the others'
@@ -78,6 +80,13 @@ class Components:
                 self._queue.done(key, failed=True)
             else:
                 self._queue.done(key, again_after=self._first_end(key))
+
+    async def _give_way(self) -> None:
+        """Wait a second for each cluster with an operation under way, ``PATIENCE_S`` at most."""
+        waited = 0
+        while waited < min(sum(map(_is_busy, self._clusters().values())), PATIENCE_S):
+            await asyncio.sleep(1)
+            waited += 1
 
     async def _show(self, key: Key) -> None:
         cluster, found = self._clusters().get(key), self._found(key)
@@ -145,6 +154,10 @@ def is_shown(key: Key, resource: Json | None) -> bool:
 def _is_of(resource: Json, cluster: Key) -> bool:
     key = (resource["metadata"]["namespace"], resource["spec"]["clusterName"])
     return key == cluster and bool(resource["spec"].get("machine"))
+
+
+def _is_busy(cluster: Json) -> bool:
+    return bool((cluster.get("status") or {}).get("operation"))
 
 
 def _told(resource: Json) -> object:

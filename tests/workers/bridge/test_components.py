@@ -120,6 +120,19 @@ async def test_the_end_of_an_operation_is_waited_for(shower: Components, world: 
     await shown(shower, world)
 
 
+async def test_operations_of_other_clusters_go_before_but_not_for_ever(
+    shower: Components, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        world.clusters["default", f"c{number}"] = cluster(f"c{number}")
+        world.clusters["default", f"c{number}"]["status"]["operation"] = {"type": "CreateCluster"}
+    monkeypatch.setattr(components, "PATIENCE_S", 2)
+    shower.note_cluster(CLUSTER, world.clusters[CLUSTER])
+    await asyncio.sleep(1.5)
+    assert world.certificates == {}
+    await shown(shower, world)
+
+
 async def test_a_renewal_changes_the_status_alone(shower: Components, world: World) -> None:
     await shown(shower, world)
     before = world.requests
