@@ -6,7 +6,6 @@ import structlog
 
 from api.conditions import ConditionType, Reason
 from api.errors import ErrorCode
-from api.resource import FINALIZER
 from contracts.workflows import ClusterInput
 from workers.bridge.decisions import (
     Abandon,
@@ -70,10 +69,15 @@ class Clusters:
             if isinstance(wish, Apply):
                 return await self._apply(resource, wish.start)
             await self._pass_on(resource, wish)
-            return await self._looks.look(resource) if _may_live(resource) else None
+            return await self._looks.look(resource) if self._may_live(resource) else None
         except NotRunningError:
             await self._revive(resource)
             return LOOK_S
+
+    def _may_live(self, resource: Json) -> bool:
+        """Say whether there may be a cluster that this resource stands for."""
+        known = (resource.get("status") or {}).get("clusterId")
+        return self._resources.is_held(resource) and bool(known)
 
     async def _pass_on(self, resource: Json, wish: Wish) -> None:
         match wish:
@@ -119,9 +123,3 @@ class Clusters:
         else:
             log.warning("workflow does not run: it is started again", cluster=start.metadata.name)
             await self._apply(now, start)
-
-
-def _may_live(resource: Json) -> bool:
-    """Say whether there may be a cluster that this resource stands for."""
-    held = FINALIZER in (resource["metadata"].get("finalizers") or [])
-    return held and bool((resource.get("status") or {}).get("clusterId"))
