@@ -1,5 +1,6 @@
 """The addresses of a cluster, and the rule that no two ranges overlap."""
 
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_network
 from typing import Annotated
 
@@ -15,6 +16,8 @@ RESERVED = {
 }
 
 
+# The same few ranges come with every message about a cluster, and are checked each time.
+@lru_cache
 def _cidr(value: str) -> str:
     network = ip_network(value, strict=True)
     if not isinstance(network, IPv4Network):
