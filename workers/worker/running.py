@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Sequence
 
 import structlog
+import uvloop
 from temporalio.common import MetricMeter
 from temporalio.runtime import Runtime
 from temporalio.worker import Worker
@@ -36,7 +38,11 @@ def run(
         telemetry.set_up_tracing()
     try:
         runtime = telemetry.runtime(metrics_address)
-        asyncio.run(_serve(queues(runtime.metric_meter), runtime, health_address))
+        serving = _serve(queues(runtime.metric_meter), runtime, health_address)
+        # What is there by now stays: a collection, which holds up everything, need not look at it each time.
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
+        uvloop.run(serving)
     except RuntimeError as error:
         log.error("worker can't start", reason=str(error))  # noqa: TRY400 - the reason is the whole story
         return 1
