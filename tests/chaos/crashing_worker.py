@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,9 +28,8 @@ from activities.simulated.world import World
 from activities.vault.client import VaultClient
 from tests.chaos import days
 from workers.client import connect
-from workers.worker import telemetry
+from workers.worker import serving, telemetry
 from workers.worker.interceptors import ActivityBoundary
-from workers.worker.serving import make_workers
 from workers.worker.settings import from_environment
 from workers.worker.wiring import wanted_queues
 
@@ -169,7 +169,9 @@ async def run(plan: Path) -> None:
     watch_answers(fuse)
     client = await connect()
     interceptors = [ActivityBoundary(), Holding(plan.with_name(HOLD)), Boundaries(fuse)]
-    workers = make_workers(client, wanted_queues(from_environment()), interceptors)
+    # It dies all the time, and what it leaves has nobody else to go to than the next of its kind.
+    serving.HANDOVER = timedelta(seconds=2)
+    workers = serving.make_workers(client, wanted_queues(from_environment()), interceptors)
     await asyncio.gather(*(worker.run() for worker in workers))
 
 
