@@ -81,6 +81,10 @@ def table(stack: Stack, commands: Mapping[str, Path]) -> dict[str, Service]:
     return {service.name: service for service in services}
 
 
+LESS_GARBAGE_COLLECTION = {"GOGC": "400", "GOMEMLIMIT": "500MiB"}
+"""Memory for processor time, while there is little of it (Go: A Guide to the Garbage Collector)."""
+
+
 def _temporal(stack: Stack, command: Path) -> Service:
     """Return Temporal's dev server on a file.
 
@@ -104,6 +108,7 @@ def _temporal(stack: Stack, command: Path) -> Service:
         command=(str(command), *arguments),
         address=f"{stack.temporal_address}, Web UI {stack.temporal_ui_url}",
         ports=("temporal", "temporal_ui"),
+        environment=LESS_GARBAGE_COLLECTION,
         probe=lambda: probes.temporal(stack),
     )
 
@@ -182,6 +187,7 @@ def _host_apiserver(stack: Stack, command: Path) -> Service:
         command=(str(command), *_flags(arguments)),
         address=stack.host_api_url,
         ports=("host_apiserver",),
+        environment=LESS_GARBAGE_COLLECTION,
         settle=lambda: hostcluster.settle(stack),
         probe=lambda: probes.host_apiserver(stack),
         priority=200,
