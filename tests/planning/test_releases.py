@@ -12,8 +12,8 @@ from planning.releases import RELEASES, load_releases
 LOCK = Path(__file__).parents[2] / "uv.lock"
 RECIPES = Path(__file__).parents[2] / "deploy" / "binaries"
 DIGESTS = {
-    "1.36.3-1": "c3584e2b7b8f14fad0d23cee2f8938383bc9f6f9af50e86d27d45a84c7139a42",
-    "1.37.2-1": "5c30a789813e7c4ee703ae933a2376e55247f02b833b0ac33bad61b282ae725d",
+    "1.36.3-1": "02757530b4bee07e5b17fb02e9572ae8d04cfc6654db6834a17c2ba1be05d648",
+    "1.37.2-1": "c4ac923ecc35dcc7513c8c4fdd5587f7e77027f98bb67bf5d5caf8c5f4e350b1",
 }
 
 
