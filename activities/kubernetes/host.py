@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +29,9 @@ log = structlog.get_logger(__name__)
 TRIES = 5
 """How often a resource is read again that changed under a write."""
 
+REMEMBERED = 1000
+"""Resources that are remembered as they were written last: some KiB each."""
+
 GREATEST_SEQUENCE = 1 << 53
 """A number beyond it was written by hand: no clock gives it for a long time. It counts as none."""
 
@@ -36,31 +41,44 @@ class HostActivities:
 
     def __init__(self, host: HostApi) -> None:
         self._host = host
+        self._written = _Written()
 
     @activity.defn(name=names.REPORT_STATUS)
     def report_status(self, report: StatusReport) -> ReportAnswer:
         """Write the status of a resource, unless that tells nothing new or a later report was written already."""
-        client, path = self._host.client(), _path(report.resource)
+        client, resource = self._host.client(), report.resource
         for _ in range(TRIES):
-            found = _read(client, report.resource)
+            written = self._written.take(resource.uid)
+            found = written or _read(client, resource)
             if found is None:
                 return ReportAnswer(gone=True)
             before = _status_of(found)
             if before.sequence > report.sequence:
                 return ReportAnswer(sequence=before.sequence)
             wanted = resource_status(report, before)
-            if not tells_the_same(wanted, before):
-                status = wanted.model_dump(mode="json", by_alias=True, exclude_none=True)
-                query = f"?fieldManager={FIELD_MANAGER}&force=true"
-                body = {**_identity(found), "status": status}
-                answer = client.ask("PATCH", f"{path}/status{query}", body, APPLY)
-                if answer.status == HTTPStatus.CONFLICT:
-                    continue
-                _check(answer, f"apply the status of {path}")
+            same = tells_the_same(wanted, before)
+            if same and written:
+                continue  # only reading it shows whether it is still so
+            if not same and not self._write(client, resource, found, wanted):
+                continue
             for event in report.events:
-                _try_to_record(client, report.resource, event)
+                _try_to_record(client, resource, event)
             return ReportAnswer(sequence=report.sequence)
+        path = _path(resource)
         raise StepError(ErrorCode.HOST_API_UNAVAILABLE, f"{path} changed {TRIES} times while it was written")
+
+    def _write(
+        self, client: KubernetesClient, resource: ResourceReference, found: Json, status: ClusterResourceStatus
+    ) -> bool:
+        """Apply a status; returns whether the resource was as it was found."""
+        path = f"{_path(resource)}/status?fieldManager={FIELD_MANAGER}&force=true"
+        told = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        answer = client.ask("PATCH", path, {**_identity(found), "status": told}, APPLY)
+        if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+            return False
+        _check(answer, f"apply the status of {_path(resource)}")
+        self._written.keep(resource.uid, json.loads(answer.body))
+        return True
 
     @activity.defn(name=names.RELEASE_RESOURCE)
     def release_resource(self, resource: ResourceReference) -> ReportAnswer:
@@ -81,6 +99,27 @@ class HostActivities:
                 _check(answer, f"take the finalizer from {path}")
                 return ReportAnswer()
         raise StepError(ErrorCode.HOST_API_UNAVAILABLE, f"{path} changed {TRIES} times while it was let go")
+
+
+class _Written:
+    """Resources as the API server answered the last write, so that the next one needs no reading before it.
+
+    Each is used once. One that has changed meanwhile refuses what is applied to it, by its resource version.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._resources: OrderedDict[str, Json] = OrderedDict()
+
+    def take(self, uid: str) -> Json | None:
+        with self._lock:
+            return self._resources.pop(uid, None)
+
+    def keep(self, uid: str, resource: Json) -> None:
+        with self._lock:
+            self._resources[uid] = resource
+            if len(self._resources) > REMEMBERED:
+                self._resources.popitem(last=False)
 
 
 def _path(resource: ResourceReference) -> str:

@@ -81,7 +81,7 @@ def table(stack: Stack, commands: Mapping[str, Path]) -> dict[str, Service]:
     return {service.name: service for service in services}
 
 
-LESS_GARBAGE_COLLECTION = {"GOGC": "400", "GOMEMLIMIT": "500MiB"}
+LESS_GARBAGE_COLLECTION = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 """Memory for processor time, while there is little of it (Go: A Guide to the Garbage Collector)."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from activities.kubernetes.client import Answer, KubernetesClient
 from activities.kubernetes.connection import HostApi
 from activities.kubernetes.host import GREATEST_SEQUENCE, HostActivities
 from api.cluster import ClusterSpec
@@ -85,6 +86,43 @@ def test_nothing_is_written_when_there_is_nothing_new(
     before = read(kubeconfig)["metadata"]["resourceVersion"]
     host.report_status(report(resource, 4))
     assert read(kubeconfig)["metadata"]["resourceVersion"] == before
+
+
+def test_what_was_written_last_needs_no_reading_before_the_next(
+    kubeconfig: Path, host: HostActivities, resource: ResourceReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = KubernetesClient.ask
+
+    def watched(client: KubernetesClient, method: str, *arguments: Any) -> Answer:
+        asked.append(method)
+        return ask(client, method, *arguments)
+
+    monkeypatch.setattr(KubernetesClient, "ask", watched)
+    host.report_status(report(resource, 3))
+    host.report_status(report(resource, 4, Phase.DEGRADED))
+    assert asked == ["GET", "PATCH", "PATCH"]
+    host.report_status(report(resource, 5, Phase.DEGRADED))
+    assert asked[3:] == ["GET"]  # nothing is new but what somebody may have edited
+    host.report_status(report(resource, 6))
+    kubectl(kubeconfig, "label", "cluster", "told", "edited=yes")
+    host.report_status(report(resource, 7, Phase.DEGRADED))
+    assert asked[4:] == ["GET", "PATCH", "PATCH", "GET", "PATCH"]
+    assert (read(kubeconfig)["status"]["phase"], read(kubeconfig)["metadata"]["labels"]["edited"]) == (
+        "Degraded",
+        "yes",
+    )
+
+
+def test_what_was_written_last_may_be_gone(
+    kubeconfig: Path, host: HostActivities, resource: ResourceReference
+) -> None:
+    host.report_status(report(resource, 3))
+    patch = '{"metadata": {"finalizers": []}}'
+    kubectl(kubeconfig, "patch", "cluster", "told", "--type=merge", "--patch", patch)
+    host.report_status(report(resource, 4, Phase.DEGRADED))
+    kubectl(kubeconfig, "delete", "cluster", "told")
+    assert host.report_status(report(resource, 5)).gone
 
 
 def test_a_late_report_changes_nothing(
