@@ -71,6 +71,7 @@ def power(stack: Stack) -> Power:
 
 def test_a_removed_folder_keeps_no_other_machine_from_starting(stack: Stack, supervisor: Supervisor) -> None:
     add(stack, "c1.m1", boot=boot("exit 0"))
+    assert reaches(supervisor, "c1.m1", boot=State.EXITED)  # its logs come with its start
     shutil.rmtree(stack.state / "machines" / "c1")
     another = Folders(stack.state).machine("c2", "m1")
     text = include(stack, "c2.m1", boot=boot("exit 0"))
