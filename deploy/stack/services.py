@@ -47,6 +47,9 @@ class Service:
 COMMANDS = ("temporal", "bao", "etcd", "kube-apiserver")
 """The names of the executables that the services are run with."""
 
+LESS_GARBAGE_COLLECTION = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+"""Memory for processor time, while there is little of it (Go: A Guide to the Garbage Collector)."""
+
 ALL = ("temporal", "openbao", "host-etcd", "host-apiserver", "worker", "bridge")
 """The names of all services."""
 
@@ -79,10 +82,6 @@ def table(stack: Stack, commands: Mapping[str, Path]) -> dict[str, Service]:
         _bridge(stack),
     )
     return {service.name: service for service in services}
-
-
-LESS_GARBAGE_COLLECTION = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
-"""Memory for processor time, while there is little of it (Go: A Guide to the Garbage Collector)."""
 
 
 def _temporal(stack: Stack, command: Path) -> Service:
