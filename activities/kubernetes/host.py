@@ -30,7 +30,7 @@ TRIES = 5
 """How often a resource is read again that changed under a write."""
 
 REMEMBERED = 1000
-"""Resources that are remembered as they were written last: some KiB each."""
+"""Resources whose status is remembered as it was written last: some KiB each."""
 
 GREATEST_SEQUENCE = 1 << 53
 """A number beyond it was written by hand: no clock gives it for a long time. It counts as none."""
@@ -77,7 +77,8 @@ class HostActivities:
         if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
             return False
         _check(answer, f"apply the status of {_path(resource)}")
-        self._written.keep(resource.uid, json.loads(answer.body))
+        written = json.loads(answer.body)
+        self._written.keep(resource.uid, {**_identity(written), "status": written["status"]})
         return True
 
     @activity.defn(name=names.RELEASE_RESOURCE)
@@ -104,7 +105,8 @@ class HostActivities:
 class _Written:
     """Resources as the API server answered the last write, so that the next one needs no reading before it.
 
-    Each is used once. One that has changed meanwhile refuses what is applied to it, by its resource version.
+    Each is used once. One that has changed meanwhile refuses what is applied to it, by its resource version: with
+    several workers that is every second report or more, which then costs a refusal more than without a memory.
     """
 
     def __init__(self) -> None:

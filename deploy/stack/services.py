@@ -48,7 +48,7 @@ COMMANDS = ("temporal", "bao", "etcd", "kube-apiserver")
 """The names of the executables that the services are run with."""
 
 LESS_GARBAGE_COLLECTION = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
-"""Memory for processor time, while there is little of it (Go: A Guide to the Garbage Collector)."""
+"""Memory for processor time; at the limit it is the other way round (Go: A Guide to the Garbage Collector)."""
 
 ALL = ("temporal", "openbao", "host-etcd", "host-apiserver", "worker", "bridge")
 """The names of all services."""

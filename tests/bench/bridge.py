@@ -89,6 +89,8 @@ async def _measure(stack: Stack, clusters: int, busy: int, pace: float, idle_sec
         costs = {name: (end - before[name]) / clusters for name, end in _cpu(processes).items()}
         told = ", ".join(f"{name} {cost:.2f}" for name, cost in costs.items())
         say(f"all {clusters} are Available; seconds of processors each: {told}")
+        memory = ", ".join(f"{name} {processes[name].memory_info().rss / 1e6:.0f}" for name in COUNTED)
+        say(f"MB of memory: {memory}")
         times = await _times(seen)
         say(json.dumps(times))
         await _settle(Kube(applying, FAST))
@@ -170,11 +172,10 @@ async def _versions(kube: Kube) -> Json:
 
 async def _idle(stack: Stack, kube: Kube, seconds: float, clusters: int) -> dict[str, float]:
     """Return how many requests the API server gets, and how many resources change, while nothing happens."""
-    versions = await _versions(kube)
-    before = _requests(stack)
+    before, answered = await _versions(kube), _requests(stack)
     await asyncio.sleep(seconds)
-    requests = _requests(stack) - before
-    moved = len(versions.items() ^ (await _versions(kube)).items())
+    requests, after = _requests(stack) - answered, await _versions(kube)
+    moved = sum(before.get(uid) != after.get(uid) for uid in before.keys() | after.keys())
     return {
         "idle_api_requests_per_cluster_minute": round(requests / clusters / (seconds / 60), 3),
         "idle_resources_changed": moved,

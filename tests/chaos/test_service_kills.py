@@ -1,4 +1,4 @@
-"""kill -9 of Temporal and of OpenBao in the middle of a create: supervisord starts them again, and it goes on."""
+"""The death of Temporal and of OpenBao in the middle of a create, and a worker that is exchanged in order."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,17 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from api.status import ClusterStatus, Phase
-from deploy.stack import Stack, status
+from contracts.workflows import Accepted
+from deploy.stack import Stack, status, supervisord, up
 from tests.chaos import living, outside, table
 from tests.chaos.known import start_known
 from tests.chaos.lives import ONE_OF_EACH, held
+from tests.e2e.people import G8S, attempt
 from tests.support.clusters import Handle, delete
 from tests.support.clusters import status as cluster_status
 from tests.support.leaks import LeakSearch
+from tests.support.stack import say
+from workers.worker.serving import HANDOVER
 
 SECONDS = 60.0
 POOLS = [{"name": "workers", "replicas": 1}]
@@ -66,3 +70,29 @@ async def test_a_create_survives_the_death_of(
     leak_search.collect(cluster_id, tmp_path / f"{created.name}.yaml")
     assert "nothing is left" in await delete(handle)
     assert living.traces(stack, cluster_id) == []
+
+
+@pytest.mark.parametrize(
+    ("kill", "seconds"),
+    [(False, HANDOVER.total_seconds() / 2), (True, HANDOVER.total_seconds() + 10)],
+    ids=["stops in order", "is killed"],
+)
+async def test_workflows_are_taken_over_from_a_worker_that(
+    stack: Stack, client: Client, *, kill: bool, seconds: float
+) -> None:
+    handle, _ = await start_known(client, f"taken-over-{kill}".lower(), provider="simulated", nodePools=POOLS)
+    created = await until_running(handle)
+    assert created.phase == Phase.RUNNING, created.waiting_on
+    await asyncio.to_thread(supervisord.connect(stack).stop_group, "worker", kill=kill)
+    looked = asyncio.create_task(handle.execute_update("retry", {"reason": "test"}, result_type=Accepted))
+    await asyncio.sleep(0.5)
+    assert not looked.done()
+    await asyncio.to_thread(up, say)
+    began = time.monotonic()
+    told = await asyncio.to_thread(attempt, G8S, "status", created.name)
+    assert told.returncode == 0, told.stderr
+    await looked
+    waited = time.monotonic() - began
+    say(f"taken over {waited:.1f} s after the next worker had started")
+    assert waited < seconds
+    await delete(handle)

@@ -28,8 +28,11 @@ from workers.bridge.workflows import NotRunningError, UnansweredError
 
 SOON_S: Final = 3.0
 
-PATIENCE_S: Final = 30
-"""How long one cluster's certificates wait for operations of clusters, at most: a fleet is never at rest."""
+STANDBACK_S: Final = 10
+"""How long what is to be shown waits for each cluster with an operation that moves."""
+
+PATIENCE_S: Final = 300
+"""How long it waits at most: a fleet is never at rest."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +51,7 @@ class Components:
         self._queue: WorkQueue[Key] = WorkQueue()
         self._seen: dict[Key, object] = {}
         self._wrote: dict[Key, str] = {}
+        self._waited_for = 0
 
     def note_cluster(self, key: Key, resource: Json | None) -> None:
         """Look at a cluster's certificates soon, if its resource tells that they may be others."""
@@ -72,7 +76,10 @@ class Components:
         """Show certificates until cancelled, one cluster after another."""
         while True:
             key = await self._queue.take()
-            await self._give_way()
+            if not self._waited_for:
+                await self._give_way()
+                self._waited_for = len(self._queue) + 1
+            self._waited_for -= 1
             try:
                 await self._show(key)
             except Exception as error:  # noqa: BLE001 - one cluster's trouble is not the others'
@@ -82,9 +89,9 @@ class Components:
                 self._queue.done(key, again_after=self._first_end(key))
 
     async def _give_way(self) -> None:
-        """Wait a second for each cluster with an operation under way, ``PATIENCE_S`` at most."""
+        """Wait for operations that move, once for all clusters that are due by then."""
         waited = 0
-        while waited < min(sum(map(_is_busy, self._clusters().values())), PATIENCE_S):
+        while waited < min(STANDBACK_S * sum(map(_is_moving, self._clusters().values())), PATIENCE_S):
             await asyncio.sleep(1)
             waited += 1
 
@@ -158,6 +165,13 @@ def _is_of(resource: Json, cluster: Key) -> bool:
 
 def _is_busy(cluster: Json) -> bool:
     return bool((cluster.get("status") or {}).get("operation"))
+
+
+def _is_moving(cluster: Json) -> bool:
+    """Say whether an operation is under way that neither is paused nor waits to try a step again."""
+    operation = (cluster.get("status") or {}).get("operation") or {}
+    paused = condition_of(cluster, ConditionType.PAUSED).get("status") == "True"
+    return bool(operation) and not paused and not operation.get("nextRetryTime")
 
 
 def _told(resource: Json) -> object:

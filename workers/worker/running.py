@@ -40,8 +40,9 @@ def run(
         runtime = telemetry.runtime(metrics_address)
         serving = _serve(queues(runtime.metric_meter), runtime, health_address)
         # What is there by now stays: a collection, which holds up everything, need not look at it each time.
+        gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
+        gc.set_threshold(10_000, 10, 5)
         uvloop.run(serving)
     except RuntimeError as error:
         log.error("worker can't start", reason=str(error))  # noqa: TRY400 - the reason is the whole story
@@ -68,6 +69,8 @@ async def _serve(queues: Sequence[Queue], runtime: Runtime, health_address: str 
         )
         await stop.wait()
         log.info("worker stopping")
+        # All at once: workflows are handed over only when their own worker stops, and activities take their grace.
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
 
 
 def _pages(workers: Sequence[Worker]) -> dict[str, probes.Handler]:

@@ -51,12 +51,12 @@ LASTING = 5000
 LASTING_PULSE = timedelta(seconds=30)
 """Their heartbeats: each is a write of Temporal's."""
 
-HANDOVER = timedelta(seconds=30)
+HANDOVER = timedelta(seconds=10)
 """How long a workflow's next task is kept for the worker that has it in memory, before any other may take it.
 
-A killed worker's workflows stand still that long, those of one that stops in order don't. With 100 operations at a
-time a task waits for up to 30 s, and each that is handed over while its worker is only busy costs a replay of the
-whole history: time that all others wait for.
+A killed worker's workflows stand still that long, and who asks them has to have more patience; those of one that
+stops in order don't, but for tasks that were waiting for it already. A task that is handed over while its worker
+is only busy, as with 100 operations at a time, costs a replay of the whole history: time that all others wait for.
 """
 
 DIRECT = UnsandboxedWorkflowRunner()

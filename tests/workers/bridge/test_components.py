@@ -126,11 +126,30 @@ async def test_operations_of_other_clusters_go_before_but_not_for_ever(
     for number in range(100):
         world.clusters["default", f"c{number}"] = cluster(f"c{number}")
         world.clusters["default", f"c{number}"]["status"]["operation"] = {"type": "CreateCluster"}
+    world.clusters["default", "other"] = cluster("other")
     monkeypatch.setattr(components, "PATIENCE_S", 2)
-    shower.note_cluster(CLUSTER, world.clusters[CLUSTER])
+    for name in ("demo", "other"):
+        shower.note_cluster(("default", name), world.clusters["default", name])
     await asyncio.sleep(1.5)
     assert world.certificates == {}
-    await shown(shower, world)
+    async with asyncio.timeout(1.5):  # they have waited once, together
+        await until(lambda: len(world.certificates) == 4)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"operation": {"type": "CreateCluster", "nextRetryTime": "2026-11-26T03:00:00Z"}},
+        {"operation": {"type": "CreateCluster"}, "conditions": [{"type": "Paused", "status": "True"}]},
+    ],
+    ids=["tries again later", "paused"],
+)
+async def test_an_operation_that_stands_still_holds_nobody_up(
+    shower: Components, world: World, status: Json
+) -> None:
+    world.clusters["default", "stuck"] = {**cluster("stuck"), "status": status}
+    async with asyncio.timeout(5):
+        await shown(shower, world)
 
 
 async def test_a_renewal_changes_the_status_alone(shower: Components, world: World) -> None:
