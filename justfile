@@ -21,7 +21,7 @@ default:
 demo:
     @{{ python }} -m workers.cli.demo
 
-# Start the local stack (Temporal, OpenBao, host API, worker); guest clusters come back too
+# Start the local stack (Temporal, OpenBao, host API, worker, bridge); guest clusters come back too
 [group('use')]
 [no-exit-message]
 up:

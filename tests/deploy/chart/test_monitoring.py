@@ -25,6 +25,7 @@ EXPRESSIONS = [
 ]
 METRIC = re.compile(r"\b(?:giantnetes|temporal)_\w+")
 DEPLOYMENT = Path(__file__).parents[3] / "docs" / "deployment.md"
+CERTIFICATES = DEPLOYMENT.with_name("certificates.md")
 SECONDS = 60
 
 
@@ -40,6 +41,21 @@ def test_each_alert_says_how_bad_it_is_and_what_it_is_about(rule: Json) -> None:
     assert f"| `{rule['alert']}` | {rule['for']} |" in DEPLOYMENT.read_text()
     named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
     assert all(label in rule["expr"] for label in named)
+
+
+def test_ends_of_certificates_are_told_of_when_the_pages_say() -> None:
+    expressions = {rule["alert"]: " ".join(rule["expr"].split()) for rule in RULES}
+    left = (
+        "min by (cluster_namespace, cluster_name) "
+        "(giantnetes_bridge_cluster_certificates_expire_timestamp_seconds) - time()"
+    )
+    assert expressions["GiantnetesCertificatesEndSoon"] == f"{left} < 5 * 86400"
+    assert expressions["GiantnetesCertificatesEnd"] == f"{left} < 86400"
+    words = " ".join(CERTIFICATES.read_text().split())
+    assert "`GiantnetesCertificatesEndSoon` (below 5 days) and `GiantnetesCertificatesEnd` (below one)" in words
+    rows = dict(re.findall(r"^\| `(\w+)` \| \w+ \| (.*)$", DEPLOYMENT.read_text(), re.MULTILINE))
+    assert "ends within 5 days" in rows["GiantnetesCertificatesEndSoon"]
+    assert rows["GiantnetesCertificatesEnd"].startswith("the same, within a day")
 
 
 def test_they_are_installed_when_they_are_wanted() -> None:

@@ -100,6 +100,26 @@ def test_two_versions_of_workflows_never_run_side_by_side() -> None:
     assert set(strategies.values()) == {None}
 
 
+@pytest.mark.parametrize("values", [NEEDED, EVERYTHING], ids=["needed", "everything"])
+def test_a_drained_node_takes_one_pod_of_each_deployment_at_most(values: Json) -> None:
+    objects = rendered(values)
+    budgets = [each["spec"] for each in of_kind(objects, "PodDisruptionBudget").values()]
+    for deployment in of_kind(objects, "Deployment").values():
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        (budget,) = (each for each in budgets if each["selector"]["matchLabels"].items() <= labels.items())
+        assert budget["maxUnavailable"] == 1
+    assert len(budgets) == len(PROCESSES)
+
+
+@pytest.mark.parametrize("values", [NEEDED, EVERYTHING], ids=["needed", "everything"])
+def test_no_container_is_root_s_or_writes_into_its_image(values: Json) -> None:
+    for pod in pod_specs(rendered(values)).values():
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+            holds = {**pod["securityContext"], **container["securityContext"]}
+            assert (holds["runAsNonRoot"], holds["readOnlyRootFilesystem"]) == (True, True)
+            assert holds["runAsUser"] > 0
+
+
 def test_a_queue_may_be_left_to_workers_elsewhere() -> None:
     assert "worker-probes" not in pod_specs(rendered(changed("workers.probes", None)))
 

@@ -1,10 +1,13 @@
 """The definitions as a real API server takes them: what Python refuses, it refuses too."""
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 import yaml
@@ -12,13 +15,15 @@ from pydantic import ValidationError
 
 from api.certificate import CertificateSpec
 from api.cluster import ClusterSpec
-from api.crds import CLUSTER, KINDS
+from api.crds import KINDS
 from api.release import MachineImages
 from api.rules import faults
 from planning.releases import RELEASES
 from tests.e2e.people import attempt, kubectl, kubectl_path
 from tests.support.guest import CertificateAuthority
 from tests.support.host import host_cluster
+from workers.bridge import __main__ as bridge
+from workers.bridge.settings import from_environment
 
 SPEC: dict[str, Any] = {"provider": "local", "owner": "acme", "release": "1.37.2-1"}
 POOL: dict[str, Any] = {"name": "workers"}
@@ -96,6 +101,12 @@ REFUSED: list[Case] = [
     ({"network": {"clusterDomain": "Cluster.Local"}}, "spec.network.clusterDomain"),
     ({"certificates": {"rotationTime": "25:00"}}, "spec.certificates.rotationTime"),
     ({"certificates": {"leafTTLHours": 1}}, "spec.certificates.leafTTLHours"),
+    ({"certificates": {"rotationIntervalDays": 16}}, "spec.certificates.rotationIntervalDays"),
+    ({"certificates": {"rotationIntervalDays": 4}}, "half of the shortest lifetime"),
+    (
+        {"certificates": {"rotationIntervalDays": 2, "components": [{"name": "kubelet", "ttlHours": 72}]}},
+        "half of the shortest lifetime",
+    ),
     ({"certificates": {"components": [{"name": "kubelet", "ttlHours": 2}]}}, "24 hours or more"),
     (
         {"certificates": {"components": [{"name": "kubelet-client", "dnsNames": ["a.example"]}]}},
@@ -296,6 +307,26 @@ def test_fields_are_explained(kubeconfig: Path) -> None:
 def test_kubectl_shows_columns(kubeconfig: Path, tmp_path: Path) -> None:
     assert applied(kubeconfig, tmp_path, cluster({}, "shown")) == ""
     head, *_ = kubectl(kubeconfig, "get", "giantnetes", "--output", "wide").splitlines()
-    shown = [column.name.upper() for column in CLUSTER.columns]
-    assert head.split() == " ".join(["NAME", *shown]).split()
+    assert re.split(" {2,}", head.strip()) == [
+        *("NAME", "AVAILABLE", "RELEASE", "PHASE", "OPERATION", "STEP", "CONTROL PLANE", "NODES"),
+        *("CERTIFICATES UNTIL", "AGE"),
+    ]
     assert "CERTIFICATES UNTIL" not in kubectl(kubeconfig, "get", "gcl")
+
+
+@pytest.mark.parametrize(("said", "times"), [("false", 0), ("False", 0), ("true", 1), (None, 1)])
+def test_the_bridge_leaves_definitions_alone_if_told_so(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, times: int
+) -> None:
+    name = "GIANTNETES_REGISTER_DEFINITIONS"
+    if said is None:
+        monkeypatch.delenv(name, raising=False)
+    else:
+        monkeypatch.setenv(name, said)
+    register = AsyncMock()
+    monkeypatch.setattr(bridge, "register", register)
+    # The next thing that it does.
+    monkeypatch.setattr(bridge, "load_releases", Mock(side_effect=InterruptedError))
+    with pytest.raises(InterruptedError):
+        asyncio.run(bridge._work(from_environment(), (Mock(), Mock()), Mock(), Mock()))
+    assert register.await_count == times
