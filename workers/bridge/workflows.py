@@ -146,10 +146,15 @@ class ClusterWorkflows:
 
 
 def read_sign(found: WorkflowExecutionDescription) -> Sign:
-    """Read what Temporal tells of a workflow: its probe heartbeats, or was started, or waits for a worker."""
+    """Read what Temporal tells of a workflow: its probe heartbeats, or was started, or waits for a worker.
+
+    While a report waits to be written nothing later is told, whatever the probe has heard.
+    """
     if found.status is not WorkflowExecutionStatus.RUNNING:
         return Sign(running=False)
-    for pending in found.raw_description.pending_activities:
+    waiting = found.raw_description.pending_activities
+    reports = [each.scheduled_time for each in waiting if each.activity_type.name == names.REPORT_STATUS]
+    for pending in waiting:
         if pending.activity_type.name != names.PROBE_API:
             continue
         started = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
@@ -158,8 +163,8 @@ def read_sign(found: WorkflowExecutionDescription) -> Sign:
             pending.scheduled_time,
             *([pending.last_started_time] if started else []),
         ]
-        latest = max(time.ToDatetime(tzinfo=UTC) for time in times)
-        return Sign(running=True, heard_at=latest)
+        heard_at = max(time.ToDatetime(tzinfo=UTC) for time in times)
+        return Sign(running=True, heard_at=min([heard_at, *(time.ToDatetime(tzinfo=UTC) for time in reports)]))
     return Sign(running=True)
 
 

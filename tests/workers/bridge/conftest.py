@@ -11,9 +11,15 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_kube_config
 
-from deploy.stack import Stack
+from activities.local.supervisor import Supervisor
+from api.cluster import API_VERSION
+from deploy.stack import Stack, supervisord
 from tests.support.host import host_cluster
+from tests.support.resourced import Resourced
+from tests.support.stack import running_stack
 from workers.bridge.kit.kube import Kube
+
+DEFAULT = f"/apis/{API_VERSION}/namespaces/default/clusters"
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +29,31 @@ def host() -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with running_stack() as running:
+        yield running
+
+
+@pytest.fixture
+def clusters(stack: Stack, tmp_path: Path) -> Resourced:
+    return Resourced(stack.host_kubeconfig, tmp_path)
+
+
+@pytest.fixture
+def supervisor(stack: Stack) -> Supervisor:
+    return supervisord.connect(stack)
+
+
 @dataclass
 class Line:
-    """A TCP proxy to the API server: it may be cut, or pass nothing on while its connections stay open."""
+    """A TCP proxy to the API server: it may be cut, or its connections stay open and pass nothing on any more."""
 
     target: int
     port: int = 0
-    silent: bool = False
-    connections: int = 0
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _silent: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -46,8 +67,11 @@ class Line:
             writer.transport.abort()
         await asyncio.sleep(0)
 
+    def fall_silent(self) -> None:
+        """Have the connections that there are pass nothing on for ever, and stay open; new ones are as before."""
+        self._silent |= self._writers
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         there, back = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers |= {writer, back}
         with contextlib.suppress(ConnectionError):
@@ -58,10 +82,9 @@ class Line:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            while self.silent:
-                await asyncio.sleep(0.02)
-            writer.write(data)
-            await writer.drain()
+            if writer not in self._silent:
+                writer.write(data)
+                await writer.drain()
         writer.close()
 
 

@@ -128,6 +128,7 @@ def test_a_confirmation_deletes_nothing_by_itself() -> None:
     [
         ("retry", Operate("retry", "retry")),
         ("cancel", Operate("cancel", "cancel")),
+        ("rotate-certificates", Operate("rotate-certificates", "rotate_certificates")),
         ("replace-machine=workers-1", Operate("replace-machine=workers-1", "replace_machine", "workers-1")),
     ],
 )

@@ -11,7 +11,8 @@ from kubernetes.aio.client.exceptions import ApiException
 from tests.support.resources import cluster_document
 from tests.workers.bridge.conftest import Line, running
 from workers.bridge.kit import kube as module
-from workers.bridge.kit.kube import Kube
+from workers.bridge.kit import reflector as watching
+from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.reflector import Key, Reflector
 
 PATH = "/apis/giantnetes.io/v1alpha1/namespaces/default/clusters"
@@ -24,17 +25,38 @@ async def empty(kube: Kube) -> AsyncIterator[None]:
     await kube.send("DELETE", PATH)
 
 
-async def create(kube: Kube, name: str, **annotations: str) -> None:
+@pytest.fixture
+def asked(kube: Kube, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a reflector asks the API for: "list", or the version that a watch goes on from."""
+    told: list[str] = []
+    listed, watch = kube.listed, kube.watch
+
+    async def lists(path: str) -> tuple[list[Json], str]:
+        told.append("list")
+        return await listed(path)
+
+    def watches(path: str, version: str, *limits: Any) -> AsyncIterator[Json]:
+        told.append(version)
+        return watch(path, version, *limits)
+
+    monkeypatch.setattr(kube, "listed", lists)
+    monkeypatch.setattr(kube, "watch", watches)
+    return told
+
+
+async def create(kube: Kube, name: str, **annotations: str) -> str:
+    """Create a resource; returns its version."""
     document = cluster_document(name)
     document["metadata"] |= {"namespace": "default", "annotations": annotations}
-    await kube.send("POST", PATH, document)
+    made = await kube.send("POST", PATH, document)
+    return str(made["metadata"]["resourceVersion"])
 
 
 @contextlib.asynccontextmanager
 async def reflecting(
-    kube: Kube, changed: Callable[[Key], object] = str, **options: Any
+    kube: Kube, changed: Callable[[Key], object] = str, path: str = PATH, **options: Any
 ) -> AsyncIterator[Reflector]:
-    reflector = Reflector(kube, PATH, changed, **options)
+    reflector = Reflector(kube, path, changed, **options)
     async with running(reflector.run()):
         yield reflector
 
@@ -42,6 +64,12 @@ async def reflecting(
 async def until_known(reflector: Reflector, *names: str, seconds: float = 40) -> None:
     async with asyncio.timeout(seconds):
         while not reflector.listed.is_set() or {name for _, name in reflector.objects} != set(names):
+            await asyncio.sleep(0.01)
+
+
+async def until_asked(asked: list[str], times: int) -> None:
+    async with asyncio.timeout(30):
+        while len(asked) < times:
             await asyncio.sleep(0.01)
 
 
@@ -90,13 +118,45 @@ async def test_what_happens_while_the_api_is_away_is_known_afterwards(
 
 
 async def test_a_watch_that_is_open_and_silent_is_given_up(kube: Kube, distant: Kube, line: Line) -> None:
+    """Its connection never says a word again: what has happened is told by a new one alone."""
     async with reflecting(distant, silence=1.0) as reflector:
         await until_known(reflector)
-        line.silent = True
+        await create(kube, "heard")
+        await until_known(reflector, "heard")
+        line.fall_silent()
         await create(kube, "unheard")
-        await asyncio.sleep(1.2)
-        line.silent = False
-        await until_known(reflector, "unheard")
+        await until_known(reflector, "heard", "unheard", seconds=15)
+
+
+async def test_a_watch_that_the_api_ends_goes_on_from_what_was_heard_last(
+    kube: Kube, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WATCH_S", 1)
+    async with reflecting(kube) as reflector:
+        await until_known(reflector)
+        version = await create(kube, "heard")
+        await until_asked(asked, 4)
+        await create(kube, "later")
+        await until_known(reflector, "heard", "later")
+    first, *watches = asked
+    assert (first, "list" in watches) == ("list", False)
+    assert int(watches[0]) < int(version)
+    assert watches[2] == version
+
+
+async def test_a_bookmark_moves_the_version_that_a_watch_goes_on_from(
+    kube: Kube, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API sends one two seconds before it ends a watch. Here it tells of what has happened elsewhere."""
+    monkeypatch.setattr(watching, "WATCH_S", 4)
+    told: list[Key] = []
+    async with reflecting(kube, told.append, PATH.replace("default", "kube-public")) as reflector:
+        await until_known(reflector)
+        version = await create(kube, "elsewhere")
+        await until_asked(asked, 3)
+    first, *watches = asked
+    assert (first, "list" in watches, told) == ("list", False, [])
+    assert int(watches[0]) < int(version) <= int(watches[1])
 
 
 async def test_a_version_that_is_too_old_leads_to_a_new_list(kube: Kube) -> None:
