@@ -114,6 +114,7 @@ class Carried(WireModel):
     unrenewed: dict[str, str] = Field(default_factory=dict)
     awaited: dict[str, Awaited] = Field(default_factory=dict)
     accesses: list[Access] = Field(default_factory=list)
+    askers: dict[str, str] = Field(default_factory=dict)
 
 
 class CertificatesAnswer(WireModel):

@@ -25,6 +25,9 @@ from contracts.workflows import (
     CLUSTER_PHASE,
     CLUSTER_PROVIDER,
     CLUSTER_RELEASE,
+    CREATE_CLUSTER,
+    DELETE_CLUSTER,
+    REPLACE_MACHINE,
     ROTATE_CERTIFICATES,
     ClusterInput,
     MoveMachine,
@@ -37,7 +40,7 @@ from workflows import policies
 from workflows.checklist import cluster_details
 from workflows.children import Child, operation_id
 from workflows.deciding import Deciding, GivenUpError
-from workflows.entity import new_entity, refusal
+from workflows.entity import CANCEL, RETRY, new_entity, refusal
 from workflows.failures import error_status, is_cancelled
 from workflows.progress import is_news
 from workflows.reporting import Reporting
@@ -146,12 +149,11 @@ class ClusterWorkflow(Updates):
     async def _look(self, *, at_once: bool) -> None:
         """Look at the machines, and repair the one that is due."""
         wishes = self._entity.wishes
-        if not at_once:
-            wishes.asked_by = ""
+        asked_by = wishes.take_asker(RETRY) if at_once else ""
         await self._rotation.look_at_clients()
         plan = await self._deciding.look(at_once=at_once)
         if plan and not (wishes.delete or wishes.cancel):
-            await self._mend(plan)
+            await self._mend(plan, asked_by)
 
     async def _replace(self, machine: str) -> None:
         self._entity.wishes.replacing = machine
@@ -162,23 +164,25 @@ class ClusterWorkflow(Updates):
 
     async def _replace_now(self, machine: str) -> None:
         self._enter(Phase.REPAIRING)
+        asked_by = self._entity.wishes.take_asker(machine)
         try:
             plan = await self._deciding.plan(replace=machine, lost=machine in self._entity.wishes.lost)
         except GivenUpError:
             return
         except ApplicationError as error:
+            self._refused(self._begun(REPLACE_MACHINE, asked_by), error)
             self._entity.waiting_on = f"machine {machine} is not replaced: {error.message}"
             self._enter(Phase.RUNNING)
             return
         finally:
             self._entity.wishes.replace.pop(0)
             self._entity.wishes.lost = [name for name in self._entity.wishes.lost if name != machine]
-        await self._mend(plan)
+        await self._mend(plan, asked_by)
 
-    async def _mend(self, plan: Plan) -> None:
+    async def _mend(self, plan: Plan, asked_by: str) -> None:
         """Run an operation on a machine of the living cluster; the next look tells what it was good for."""
         self._enter(Phase.REPAIRING)
-        result = await self._operate(plan)
+        result = await self._operate(plan, asked_by)
         self._entity.next_look = workflow.now() + policies.LOOK_AGAIN
         if result:
             self._entity.take(result)
@@ -191,19 +195,19 @@ class ClusterWorkflow(Updates):
         """Renew the certificates that are due; all of them if somebody asked."""
         wishes = self._entity.wishes
         asked, wishes.rotate = wishes.rotate, False
-        if not asked:
-            wishes.asked_by = ""
+        asked_by = wishes.take_asker(ROTATE_CERTIFICATES)
         try:
             plan = await self._deciding.plan_rotation(all_due=asked)
         except GivenUpError:
             return
         except ApplicationError as error:
+            self._refused(self._begun(ROTATE_CERTIFICATES, asked_by), error)
             self._entity.waiting_on = f"certificates are not renewed: {error.message}"
             self._rotation.put_off()
             return
         self._rotation.planned(plan)
         if plan.steps and plan.operation == ROTATE_CERTIFICATES:
-            self._rotation.ended(await self._operate(plan))
+            self._rotation.ended(await self._operate(plan, asked_by))
         self._show()
 
     def _should_continue_as_new(self) -> bool:
@@ -220,7 +224,8 @@ class ClusterWorkflow(Updates):
 
     async def _create(self) -> None:
         # Its first report tells of the operation already, before anything is looked up for it.
-        self._entity.operation = self._begun("CreateCluster")
+        asked_by = self._entity.wishes.take_asker(RETRY, CREATE_CLUSTER)
+        self._entity.operation = self._begun(CREATE_CLUSTER, asked_by)
         self._enter(Phase.CREATING)
         try:
             plan = await self._deciding.plan()
@@ -228,19 +233,18 @@ class ClusterWorkflow(Updates):
             self._entity.operation = None
             return
         except ApplicationError as error:
-            ended = {"outcome": "Failed", "last_error": error_status(error), "finished_at": workflow.now()}
-            self._reporting.note_ended(self._entity.operation.model_copy(update=ended))
-            self._entity.operation = None
+            is_first = not self._entity.recent
+            self._refused(self._entity.operation, error)
             if self._entity.resource_uid:
                 self._entity.waiting_on = f"{error.type}: {error.message}"
             self._enter(Phase.FAILED)
-            if self._entity.recent or self._entity.resource_uid:
+            if not is_first or self._entity.resource_uid:
                 return
             # What needs a look-up is refused like a faulty field: the run fails, and nothing was made.
             raise
         self._rotation.planned(plan)
         self._entity.context = self._entity.context.model_copy(update={"endpoint_host": plan.endpoint_host})
-        result = await self._operate(plan)
+        result = await self._operate(plan, asked_by)
         if result:
             # A cancel that came while the last step ended comes too late: what is complete only a delete deletes.
             self._entity.take(result)
@@ -269,10 +273,12 @@ class ClusterWorkflow(Updates):
     async def _delete(self) -> str:
         self._reporting.stop_probing()
         self._enter(Phase.DELETING)
-        while not await self._operate(await self._deciding.plan(deleting=True)):
+        asked_by = self._entity.wishes.take_asker(DELETE_CLUSTER)
+        while not await self._operate(await self._deciding.plan(deleting=True), asked_by):
             self._enter(Phase.FAILED)
             await workflow.wait_condition(lambda: self._entity.wishes.retry)
             self._entity.wishes.retry = False
+            asked_by = self._entity.wishes.take_asker(RETRY, DELETE_CLUSTER)
             if workflow.patched("retried-deletes-are-deleting"):
                 self._enter(Phase.DELETING)
         self._entity.endpoint = None
@@ -284,7 +290,8 @@ class ClusterWorkflow(Updates):
     async def _undo(self) -> bool:
         """Take back an unfinished create; False when it turned out to be the adoption of a living cluster."""
         self._enter(Phase.DELETING)
-        undone = await self._operate(await self._deciding.plan(undoing=True))
+        asked_by = self._entity.wishes.take_asker(CANCEL)
+        undone = await self._operate(await self._deciding.plan(undoing=True), asked_by)
         if undone and self._entity.resource_uid:
             return self._hold_undone()
         self._enter(Phase.DELETED if undone else Phase.FAILED)
@@ -296,10 +303,17 @@ class ClusterWorkflow(Updates):
             raise asyncio.CancelledError
         return True
 
-    @staticmethod
-    def _begun(operation: str) -> OperationStatus:
+    def _begun(self, operation: str, asked_by: str) -> OperationStatus:
         """Return what is known of an operation before its first report."""
+        self._entity.asked_by = asked_by
         return OperationStatus(id=operation_id(operation), type=operation, started_at=workflow.now())
+
+    def _refused(self, operation: OperationStatus, error: ApplicationError) -> None:
+        """Tell of an operation that could not be planned as of one that has failed."""
+        update = {"outcome": "Failed", "last_error": error_status(error), "finished_at": workflow.now()}
+        self._entity.operation = operation.model_copy(update=update)
+        self._entity.end_operation(workflow.now())
+        self._reporting.note_ended(self._entity.operation)
 
     def _hold_undone(self) -> bool:
         """Wait for what the resource says next: while it is there, ending would only have it created again.
@@ -317,10 +331,10 @@ class ClusterWorkflow(Updates):
             self._enter(Phase.FAILED)
         return False
 
-    async def _operate(self, plan: Plan) -> OperationResult | None:
+    async def _operate(self, plan: Plan, asked_by: str) -> OperationResult | None:
         """Run one operation as a child; None when it failed or was cancelled."""
         context = self._entity.context
-        self._entity.waiting_on, self._entity.operation = "", self._begun(plan.operation)
+        self._entity.waiting_on, self._entity.operation = "", self._begun(plan.operation, asked_by)
         paused = self._entity.wishes.paused and workflow.patched("start-operations-paused")
         child = self._child = Child(plan.operation, OperationInput(context=context, plan=plan, paused=paused))
         self._reporting.note_begun(plan.operation)

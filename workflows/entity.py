@@ -6,17 +6,27 @@ from datetime import datetime
 from temporalio.exceptions import ApplicationError
 
 from api.changes import changed, unsupported_changes
-from api.cluster import ClusterSpec
+from api.cluster import TOO_SELDOM, ClusterSpec
 from api.errors import ErrorCode
 from api.status import ClusterStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.context import ClusterContext
 from contracts.machines import machine_names, slot_names
 from contracts.repair import Unwell
 from contracts.reporting import ApiHealth
-from contracts.workflows import Access, ApplyRequest, Awaited, Carried, Certificates, ClusterInput, OperationResult
+from contracts.workflows import (
+    CREATE_CLUSTER,
+    Access,
+    ApplyRequest,
+    Awaited,
+    Carried,
+    Certificates,
+    ClusterInput,
+    OperationResult,
+)
 
 RECENT_OPERATIONS = 10
 RECENT_ACCESSES = 50
+RETRY, CANCEL = "retry", "cancel"
 
 
 @dataclass
@@ -32,10 +42,17 @@ class Wishes:
     lost: list[str] = field(default_factory=list)
     replacing: str = ""
     rotate: bool = False
-    asked_by: str = ""
+    askers: dict[str, str] = field(default_factory=dict)
+    """Who asked for what is still to come: by operation, ``RETRY`` or ``CANCEL``, or machine to be replaced."""
+
+    def take_asker(self, *wishes: str) -> str:
+        """Return who asked for what begins now: for the first of these that somebody asked for."""
+        return next(filter(None, [self.askers.pop(wish, "") for wish in wishes]), "")
 
     def forget_replacements(self) -> None:
         """Do none of those that wait."""
+        for machine in self.replace:
+            self.take_asker(machine)
         self.replace.clear()
         self.lost.clear()
 
@@ -73,6 +90,7 @@ class Entity:
     stale_clients: list[str] = field(default_factory=list)
     accesses: list[Access] = field(default_factory=list)
     wishes: Wishes = field(default_factory=Wishes)
+    asked_by: str = ""
 
     @property
     def created(self) -> bool:
@@ -120,6 +138,9 @@ class Entity:
         fields = unsupported_changes(self.context.spec, request.spec)
         if fields:
             raise refusal(ErrorCode.INVALID_SPEC, f"can't be changed on a living cluster yet: {', '.join(fields)}")
+        if changed(self.context.spec, request.spec).certificates.too_seldom:
+            # What is wanted may be fine by itself, but not with what it leaves as it is.
+            raise refusal(ErrorCode.INVALID_SPEC, f"spec.certificates: {TOO_SELDOM}")
 
     def check_resource(self, uid: str) -> None:
         """Raise ``ApplicationError`` when a message is for a resource that the cluster isn't of."""
@@ -180,9 +201,8 @@ class Entity:
             finished_at=operation.finished_at or now,
             outcome=operation.outcome or "Failed",
             message=message,
-            requested_by=self.wishes.asked_by,
+            requested_by=self.asked_by,
         )
-        self.wishes.asked_by = ""
         self.recent = [*self.recent, ended][-RECENT_OPERATIONS:]
 
     def status(self) -> ClusterStatus:
@@ -243,6 +263,7 @@ class Entity:
             unrenewed=self.unrenewed,
             awaited=self.awaited,
             accesses=self.accesses,
+            askers=self.wishes.askers,
         )
 
 
@@ -256,7 +277,7 @@ def new_entity(start: ClusterInput, proposed_id: str, now: datetime) -> Entity:
         created_at=now,
         resource_uid=(meta.uid or "") if start.resource else "",
     )
-    entity.wishes.asked_by = start.requested_by
+    entity.wishes.askers[CREATE_CLUSTER] = start.requested_by
     if start.carried:
         _restore(entity, start.carried)
     if start.resource or entity.resource_uid:
@@ -292,6 +313,7 @@ def _restore(entity: Entity, carried: Carried) -> None:
         replace=list(carried.replace),
         lost=list(carried.lost),
         rotate=carried.rotate,
+        askers=dict(carried.askers),
     )
     entity.unwell = list(carried.unwell)
     entity.next_look = carried.next_look

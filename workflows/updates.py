@@ -5,10 +5,17 @@ from temporalio import workflow
 from api.errors import ErrorCode
 from api.status import Phase
 from contracts.machines import machine_names
-from contracts.workflows import Accepted, ApplyRequest, Reason, ReplaceMachineRequest
+from contracts.workflows import (
+    DELETE_CLUSTER,
+    ROTATE_CERTIFICATES,
+    Accepted,
+    ApplyRequest,
+    Reason,
+    ReplaceMachineRequest,
+)
 from workflows.access import People
 from workflows.children import Child
-from workflows.entity import refusal
+from workflows.entity import CANCEL, RETRY, refusal
 from workflows.reporting import Reporting
 
 
@@ -31,11 +38,12 @@ class Updates(People):
             entity.observed_generation = entity.generation
         told = "nothing to change"
         if not entity.wants_other(request.spec) and entity.change(request.spec):
+            entity.wishes.askers[ROTATE_CERTIFICATES] = request.requested_by
             told = "certificates will be as they are specified now"
         if request.resource and request.uid:
             if entity.wants_other(request.spec):
                 entity.context = entity.context.model_copy(update={"spec": request.spec})
-                entity.wishes.retry, entity.wishes.asked_by = True, request.requested_by
+                entity.wishes.retry, entity.wishes.askers[RETRY] = True, request.requested_by
                 told = "it will be created as it is specified now"
             entity.resource_uid = entity.uid = request.uid
             entity.resource_gone = False
@@ -54,7 +62,7 @@ class Updates(People):
         wishes = self._entity.wishes
         if wishes.delete and self._entity.phase is Phase.FAILED and workflow.patched("delete-again-retries"):
             wishes.retry = True
-        wishes.delete, wishes.asked_by = True, request.requested_by
+        wishes.delete, wishes.askers[DELETE_CLUSTER] = True, request.requested_by
         self._reporting.note()
         return self._accepted("the cluster will be deleted")
 
@@ -66,9 +74,10 @@ class Updates(People):
     @workflow.update(description="Try again now what failed or waits for its next attempt: {reason}.")
     def retry(self, request: Reason) -> Accepted:
         """Try again."""
-        self._entity.wishes.asked_by = request.requested_by
         healthy = self._entity.created and self._child is None and self._entity.phase is Phase.RUNNING
         self._entity.wishes.retry = True
+        if self._child is None:
+            self._entity.wishes.askers[RETRY] = request.requested_by
         return self._accepted("nothing has failed" if healthy else "it will be tried again")
 
     @workflow.update(description="Put a new machine in an old one's place: {machine, reason}.")
@@ -78,7 +87,7 @@ class Updates(People):
         wishes = self._entity.wishes
         if request.machine not in wishes.replace:
             wishes.replace.append(request.machine)
-        wishes.asked_by = request.requested_by
+            wishes.askers[request.machine] = request.requested_by
         return self._accepted(f"machine {request.machine} will be replaced")
 
     @replace_machine.validator
@@ -90,7 +99,8 @@ class Updates(People):
     def rotate_certificates(self, request: Reason) -> Accepted:
         """Record that all are to be renewed, once nothing else is under way."""
         workflow.logger.info("rotation asked for", extra={"reason": request.reason})
-        self._entity.wishes.rotate, self._entity.wishes.asked_by = True, request.requested_by
+        wishes = self._entity.wishes
+        wishes.rotate, wishes.askers[ROTATE_CERTIFICATES] = True, request.requested_by
         return self._accepted("all certificates will be renewed")
 
     @rotate_certificates.validator
@@ -119,8 +129,7 @@ class Updates(People):
     @workflow.update(description="Stop the operation at a safe point; an unfinished create is undone: {reason}.")
     def cancel(self, request: Reason) -> Accepted:
         """Record the wish; a living cluster is never deleted by it."""
-        del request
-        self._entity.wishes.cancel = True
+        self._entity.wishes.cancel, self._entity.wishes.askers[CANCEL] = True, request.requested_by
         created = self._entity.created
         return self._accepted("the operation will be stopped" if created else "the create will be undone")
 
@@ -140,9 +149,9 @@ class Updates(People):
     @workflow.update(description="Let the cluster's resource go, and leave the cluster as it is: {reason}.")
     async def abandon(self, request: Reason) -> Accepted:
         """Forget the resource; the cluster lives on as one that was started by hand, and may be adopted again."""
+        del request
         entity, context = self._entity, self._entity.context
         told = f"cluster {context.cluster_id} lives on with {', '.join(machine_names(context.spec))}"
-        entity.wishes.asked_by = request.requested_by
         await self._reporting.abandon(told)
         return Accepted(message=told, generation=entity.generation)
 
