@@ -46,9 +46,11 @@ class ControlPlaneSpec(ApiModel):
 class Taint(ApiModel):
     """A taint that a node registers with."""
 
-    key: LabelKey
-    value: LabelValue = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+    key: LabelKey = Field(description="Key of the taint.")
+    value: LabelValue = Field(default="", description="Value of the taint; it may be empty.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
+        description="What happens to pods that don't tolerate the taint."
+    )
 
 
 class NodePool(ApiModel):
@@ -160,14 +162,38 @@ class ComponentCertificateSpec(ApiModel):
         return self
 
 
+TOO_SELDOM = "rotationIntervalDays must be 1, or at most half of the shortest lifetime"
+"""So that one rotation that is missed harms nothing; 1 is taken with every lifetime."""
+
+
 class CertificatesSpec(ApiModel):
     """How long certificates of machines live, when they are renewed, and what is special about some."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            (
+                "self.rotationIntervalDays == 1 || (self.rotationIntervalDays * 48 <= self.leafTTLHours && self."
+                "components.all(each, each.ttlHours == 0 || self.rotationIntervalDays * 48 <= each.ttlHours))",
+                TOO_SELDOM,
+            )
+        )
+    )
+
     leaf_ttl_hours: int = Field(
-        default=168, ge=24, le=720, alias="leafTTLHours", description="Lifetime of a machine's certificates."
+        default=168,
+        ge=24,
+        le=720,
+        alias="leafTTLHours",
+        description="Lifetime of a machine's certificates in hours.",
     )
     rotation_time: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
         default="03:00", description="Time of day, UTC, at which they are renewed, or up to an hour later."
+    )
+    rotation_interval_days: int = Field(
+        default=1,
+        ge=1,
+        le=15,
+        description="Every how many days they are renewed: 1, or at most half of the shortest lifetime.",
     )
     components: list[ComponentCertificateSpec] = Field(
         default_factory=list,
@@ -180,12 +206,27 @@ class CertificatesSpec(ApiModel):
         """Return what is special about the certificates of a kind, if anything is."""
         return next((component for component in self.components if component.name == name), None)
 
+    @property
+    def shortest_ttl_hours(self) -> int:
+        """The shortest lifetime of any."""
+        return min([self.leaf_ttl_hours, *(each.ttl_hours for each in self.components if each.ttl_hours)])
+
+    @property
+    def too_seldom(self) -> bool:
+        """Whether one rotation that is missed could let a certificate end."""
+        return self.rotation_interval_days > 1 and self.rotation_interval_days * 48 > self.shortest_ttl_hours
+
     @model_validator(mode="after")
-    def _once(self) -> Self:
+    def _rules(self) -> Self:
+        if self.too_seldom:
+            raise ValueError(TOO_SELDOM)
         names = [component.name for component in self.components]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"components: {', '.join(twice)} is there more than once")
         return self
+
+
+OidcWord = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)]
 
 
 class OidcSpec(ApiModel):
@@ -209,11 +250,15 @@ class OidcSpec(ApiModel):
         exclude_if=lambda value: value is None,
         description="CA certificates (PEM) that the issuer's is of, where no public CA signed it.",
     )
-    client_id: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=200)] = Field(alias="clientID")
-    username_claim: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "sub"
-    username_prefix: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "oidc:"
-    groups_claim: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "groups"
-    groups_prefix: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=63)] = "oidc:"
+    client_id: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=200)] = Field(
+        alias="clientID", description="The client that tokens must be issued for."
+    )
+    username_claim: OidcWord = Field(default="sub", description="The claim of a token that has the user's name.")
+    username_prefix: OidcWord = Field(default="oidc:", description="What is put before the user's name.")
+    groups_claim: OidcWord = Field(
+        default="groups", description="The claim of a token that has the user's groups."
+    )
+    groups_prefix: OidcWord = Field(default="oidc:", description="What is put before the name of each group.")
 
     @model_validator(mode="after")
     def _prefixes(self) -> Self:
@@ -229,15 +274,23 @@ class AuditSpec(ApiModel):
     level: Literal["Metadata", "Request"] = Field(
         default="Metadata", description="Metadata, or Request for the bodies of changes (never of secrets)."
     )
-    max_age_days: int = Field(default=7, ge=1, le=365)
-    max_size_mib: int = Field(default=50, ge=1, le=1024, alias="maxSizeMiB")
+    max_age_days: int = Field(default=7, ge=1, le=365, description="How many days old files of the log are kept.")
+    max_size_mib: int = Field(
+        default=50,
+        ge=1,
+        le=1024,
+        alias="maxSizeMiB",
+        description="Size in MiB at which a new file of the log is begun.",
+    )
 
 
 class ApiServerSpec(ApiModel):
     """Options of the API server that a user may set."""
 
     feature_gates: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{1,62}$")], bool] = Field(
-        default_factory=dict, max_length=32
+        default_factory=dict,
+        max_length=32,
+        description="Feature gates of the API server to turn on or off, by name.",
     )
     oidc: OidcSpec | None = None
     audit: AuditSpec = Field(default_factory=AuditSpec)
@@ -252,9 +305,9 @@ class IngressConfig(ApiModel):
         )
     )
 
-    replicas: int = Field(default=2, ge=1, le=10)
-    http_node_port: int = Field(default=30080, ge=30000, le=32767)
-    https_node_port: int = Field(default=30443, ge=30000, le=32767)
+    replicas: int = Field(default=2, ge=1, le=10, description="How many pods the controller has.")
+    http_node_port: int = Field(default=30080, ge=30000, le=32767, description="Port of each node for HTTP.")
+    https_node_port: int = Field(default=30443, ge=30000, le=32767, description="Port of each node for HTTPS.")
 
     @model_validator(mode="after")
     def _ports(self) -> Self:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     VALID = "Valid"
     EXPIRED = "Expired"
     NOT_RENEWED = "NotRenewed"
+    ENDS_SOON = "EndsSoon"
     LATEST = "Latest"
     CHANGE_PENDING = "ChangePending"
     IDLE = "Idle"

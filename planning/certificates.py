@@ -1,6 +1,7 @@
 """Which certificates a cluster has, which of them are due and why, and the plan that renews them.
 
-All of a machine are renewed together, at one time of day: a chain of rules gives the first reason that there is.
+All of a machine are renewed together, at one time of day, every so many days: a chain of rules gives the first
+reason that there is.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,6 +19,9 @@ from planning.create import CONTROL_PLANE, machine_groups
 
 SPREAD = timedelta(hours=1)
 """Clusters with the same time of day begin within so long after it, each at a moment of its own."""
+
+TRIES = 17
+"""How often Vault is asked, which takes ten minutes: while a rotation waits, no machine is repaired."""
 
 DAY = timedelta(days=1)
 
@@ -46,13 +50,17 @@ class Due(NamedTuple):
     reason: str
 
 
-def rotation_time(spec: ClusterSpec, cluster_id: str, now: datetime) -> datetime:
-    """Return when the certificates of a cluster are renewed next, after ``now``: the same time each day, UTC."""
-    start = datetime.combine(now.astimezone(UTC), time.fromisoformat(spec.certificates.rotation_time), UTC)
+def rotation_time(spec: ClusterSpec, cluster_id: str, issued_at: datetime) -> datetime:
+    """Return when a certificate that was issued then is renewed: within so many days as the spec says.
+
+    It is always the same time of day, UTC, so those that one rotation issued are due at one moment again.
+    """
+    start = datetime.combine(issued_at.astimezone(UTC), time.fromisoformat(spec.certificates.rotation_time), UTC)
     share = int.from_bytes(sha256(cluster_id.encode()).digest()[:4]) / 2**32
     today = start + SPREAD * share
     # The jitter may lead past midnight, so today's may be that of the day before.
-    return next(at for at in (today - DAY, today, today + DAY) if at > now)
+    following = next(at for at in (today - DAY, today, today + DAY) if at > issued_at)
+    return following + DAY * (spec.certificates.rotation_interval_days - 1)
 
 
 def certificates(known: Known) -> Iterator[Held]:
@@ -66,14 +74,13 @@ def certificates(known: Known) -> Iterator[Held]:
 def due(known: Known, now: datetime, *, asked: bool = False) -> list[Due]:
     """Return what is to be renewed at ``now``, each with the first reason of the chain."""
     cluster = known.cluster
-    last = rotation_time(cluster.spec, cluster.cluster_id, now) - DAY
     keys = _authority_keys(known)
 
     rules: tuple[Callable[[Held, Issued], str], ...] = (
         lambda held, has: "" if has.wanted == wanted(held.kind, cluster, held.machine) else "the spec changed",
         lambda held, has: "the CA changed" if has.authority_key not in {"", keys.get(held.kind.authority)} else "",
         lambda _, has: "it has ended" if has.expires_at <= now else "",
-        lambda _, has: "its day is over" if has.issued_at < last else "",
+        lambda _, has: "its day is over" if _time_has_come(cluster, has, now) else "",
         lambda held, _: "it could not be renewed before" if held.machine.name in known.unrenewed else "",
         lambda _, __: "somebody asked for it" if asked else "",
     )
@@ -85,6 +92,10 @@ def due(known: Known, now: datetime, *, asked: bool = False) -> list[Due]:
 
     found = ((held, reason(held)) for held in certificates(known))
     return [Due(held.machine.name, held.kind.name, why) for held, why in found if why]
+
+
+def _time_has_come(cluster: ClusterContext, issued: Issued, now: datetime) -> bool:
+    return rotation_time(cluster.spec, cluster.cluster_id, issued.issued_at) <= now
 
 
 def _authority_keys(known: Known) -> dict[Authority, str]:
@@ -114,18 +125,28 @@ def plan_rotation(known: Known, now: datetime, *, asked: bool = False) -> Plan:
         steps=list(_steps(cluster.spec, groups, set(renewals))) if found else [],
         renewals=renewals,
         reasons={machine: ", ".join(dict.fromkeys(each)) for machine, each in why.items()},
-        rotate_at=rotation_time(cluster.spec, cluster.cluster_id, now),
+        rotate_at=_next_rotation(known, found, now),
     )
+
+
+def _next_rotation(known: Known, renewed: list[Due], now: datetime) -> datetime:
+    """Return when the first certificate is due once these are renewed: not all were issued on the same day."""
+    cluster, new = known.cluster, {(item.machine, item.certificate) for item in renewed}
+    kept = [
+        held.issued.issued_at
+        for held in certificates(known)
+        if held.issued and (held.machine.name, held.kind.name) not in new
+    ]
+    return min(rotation_time(cluster.spec, cluster.cluster_id, at) for at in [now, *kept])
 
 
 def _steps(spec: ClusterSpec, groups: dict[str, list[MachinePlan]], renewed: set[str]) -> Iterator[Step]:
     first = []
     if has_hypervisors(spec.provider):
-        yield Step(name="locate", title="Find the hypervisors", kind=StepKind.LOCATE)
+        yield Step(name="locate", title="Find the hypervisors", kind=StepKind.LOCATE, max_attempts=TRIES)
         first = ["locate"]
-    yield Step(
-        name="authorities", title="See that certificates can be issued", kind=StepKind.AUTHORITIES, needs=first
-    )
+    title = "See that certificates can be issued"
+    yield Step(name="authorities", title=title, kind=StepKind.AUTHORITIES, needs=first, max_attempts=TRIES)
     before = "authorities"
     for slot in groups[CONTROL_PLANE]:
         if slot.name in renewed:
@@ -137,7 +158,7 @@ def _steps(spec: ClusterSpec, groups: dict[str, list[MachinePlan]], renewed: set
 
 
 def _renew(name: str, title: str, needs: str, group: str) -> Step:
-    return Step(name=name, title=title, kind=StepKind.RENEW, needs=[needs], group=group)
+    return Step(name=name, title=title, kind=StepKind.RENEW, needs=[needs], group=group, max_attempts=TRIES)
 
 
 def _alone(slot: MachinePlan) -> str:

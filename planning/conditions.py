@@ -1,9 +1,10 @@
 """The conditions of a ``Cluster`` resource (Kubernetes: API conventions, Typical status properties). Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 
+from api.cluster import CertificatesSpec
 from api.conditions import ConditionType, Reason
 from api.errors import ERRORS, ErrorCode
 from api.resource import Condition
@@ -17,6 +18,8 @@ Verdict = tuple[ConditionType, bool | None, str, str]
 LENGTH = 1000
 """Of a message: enough for what is told, which names at most a few machines."""
 
+SOON = timedelta(days=5)
+"""What is left at most when an end is told of, as by the alert ``GiantnetesCertificatesEndSoon``."""
 
 _OF_THE_API = (ConditionType.AVAILABLE, ConditionType.CONTROL_PLANE_READY, ConditionType.NODES_READY)
 
@@ -111,6 +114,15 @@ def certificates_expire_at(report: StatusReport) -> datetime | None:
     return min((end for end in (seen, report.certificate_expires_at) if end), default=None)
 
 
+def _soon(spec: CertificatesSpec) -> timedelta:
+    """Return how little of a certificate's life is left when it is told of; rotations in time always leave more.
+
+    With lifetimes of a day nothing is left to tell by: a rotation comes as they end.
+    """
+    least = timedelta(hours=spec.shortest_ttl_hours) - timedelta(days=spec.rotation_interval_days)
+    return min(SOON, least * 5 / 6)
+
+
 def _certificates(report: StatusReport) -> Verdict:
     kind = ConditionType.CERTIFICATES_VALID
     until = certificates_expire_at(report)
@@ -124,6 +136,8 @@ def _certificates(report: StatusReport) -> Verdict:
     failed += [f"{client} goes on with its old certificate" for client in status.stale_clients]
     if failed:
         return kind, False, Reason.NOT_RENEWED, f"{ends}; {'; '.join(failed)}"
+    if until - report.reported_at < _soon(report.spec.certificates):
+        return kind, False, Reason.ENDS_SOON, f"{ends}, and was not renewed"
     return kind, True, Reason.VALID, ends
 
 

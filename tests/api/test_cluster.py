@@ -44,6 +44,18 @@ def faults(document: dict[str, Any]) -> list[str]:
         ({"network": {"serviceCIDR": "10.96.0.0/28"}}, "spec.network", "between /12 and /24"),
         ({"network": {"apiPort": 80}}, "spec.network.apiPort", "greater than"),
         ({"certificates": {"rotationTime": "25:00"}}, "spec.certificates.rotationTime", "match pattern"),
+        ({"certificates": {"rotationIntervalDays": 0}}, "spec.certificates.rotationIntervalDays", "greater than"),
+        ({"certificates": {"rotationIntervalDays": 4}}, "spec.certificates", "half of the shortest lifetime"),
+        (
+            {
+                "certificates": {
+                    "rotationIntervalDays": 2,
+                    "components": [{"name": "kubelet", "ttlHours": 72}],
+                }
+            },
+            "spec.certificates",
+            "half of the shortest lifetime",
+        ),
         (
             {"certificates": {"components": [{"name": "kubelet-client", "dnsNames": ["a.example"]}]}},
             "spec.certificates.components.0",
@@ -121,6 +133,7 @@ RICH = {
         ({"network": {"serviceCIDR": "10.96.0.0/16"}}, []),
         ({"network": {"apiPort": 6443}}, ["spec.network.apiPort"]),
         ({"certificates": {"leafTTLHours": 48, "rotationTime": "04:30"}}, []),
+        ({"certificates": {"leafTTLHours": 720, "rotationIntervalDays": 15}}, []),
         ({"controlPlane": {"replicas": 1}}, ["spec.controlPlane.replicas"]),
         (
             {"apiServer": {"oidc": None, "featureGates": {}}},
@@ -147,6 +160,27 @@ def test_a_change_takes_what_is_set_and_can_be_changed() -> None:
     assert (found.certificates.leaf_ttl_hours, found.certificates.rotation_time) == (72, "04:30")
     assert found.owner == old.owner
     assert changed(old, cluster().spec) == old
+
+
+@pytest.mark.parametrize(
+    "certificates",
+    [
+        {"leafTTLHours": 24},
+        {"rotationIntervalDays": 3},
+        {"rotationIntervalDays": 2, "components": [{"name": "kubelet", "ttlHours": 96}, {"name": "etcd-peer"}]},
+        {"leafTTLHours": 720, "rotationIntervalDays": 15},
+    ],
+)
+def test_an_interval_leaves_half_of_the_shortest_lifetime_or_is_a_day(certificates: dict[str, Any]) -> None:
+    assert not cluster(certificates=certificates).spec.certificates.too_seldom
+
+
+def test_what_a_change_leaves_as_it_is_can_make_an_interval_too_long() -> None:
+    old = cluster(certificates={"leafTTLHours": 48}).spec
+    every_third_day = cluster(certificates={"rotationIntervalDays": 3}).spec
+    assert changed(old, every_third_day).certificates.too_seldom
+    longer = cluster(certificates={"rotationIntervalDays": 3, "leafTTLHours": 168}).spec
+    assert not changed(old, longer).certificates.too_seldom
 
 
 @given(

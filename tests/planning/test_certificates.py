@@ -60,6 +60,20 @@ def test_each_cluster_has_its_own_moment_once_a_day(now: datetime, cluster_id: s
     assert min(abs(first - start), abs(first - start + DAY)) < SPREAD
 
 
+@given(times, ids, times_of_day, st.integers(1, 15))
+def test_a_rotation_is_followed_by_the_next_after_so_many_days(
+    issued_at: datetime, cluster_id: str, at: str, days: int
+) -> None:
+    certificates = {"rotationTime": at, "leafTTLHours": 720, "rotationIntervalDays": days}
+    spec, daily = cluster(certificates=certificates).spec, cluster(certificates={"rotationTime": at}).spec
+    first = rotation_time(spec, cluster_id, issued_at)
+    assert (days - 1) * DAY < first - issued_at <= days * DAY
+    assert first == rotation_time(daily, cluster_id, issued_at) + (days - 1) * DAY
+    # Those that it issues are due so many days later, whether that was done at once or took half a day.
+    for took in (timedelta(0), timedelta(seconds=1), DAY / 2):
+        assert rotation_time(spec, cluster_id, first + took) == first + days * DAY
+
+
 def test_the_fleet_is_spread_over_an_hour() -> None:
     spec = cluster().spec
     minutes = {rotation_time(spec, f"c{number:011x}", NOW).minute for number in range(1000)}
@@ -69,6 +83,66 @@ def test_the_fleet_is_spread_over_an_hour() -> None:
 def test_what_was_issued_since_the_last_time_is_not_due() -> None:
     found = context()
     assert due(Known(found, issued(found, NOW - timedelta(hours=1))), NOW) == []
+
+
+# At 12:00; rotations are at 03:00 or up to an hour later.
+@pytest.mark.parametrize(
+    ("days", "hours_ago", "is_due"),
+    [
+        (1, 8, False),
+        (1, 9.5, True),
+        (2, 9.5, False),
+        (2, 24 + 8, False),
+        (2, 24 + 9.5, True),
+        (3, 24 + 9.5, False),
+        (3, 2 * 24 + 8, False),
+        (3, 2 * 24 + 9.5, True),
+    ],
+)
+def test_certificates_are_due_every_so_many_days(days: int, hours_ago: float, *, is_due: bool) -> None:
+    found = context(certificates={"rotationIntervalDays": days, "rotationTime": "03:00"})
+    at = NOW - timedelta(hours=hours_ago)
+    reasons = {item.reason for item in due(Known(found, issued(found, at)), NOW)}
+    assert reasons == ({"its day is over"} if is_due else set())
+
+
+def test_another_interval_makes_nothing_due_but_what_is_overdue_by_it() -> None:
+    every_third, every_second = (context(certificates={"rotationIntervalDays": days}) for days in (3, 2))
+    fresh, older = (issued(every_third, NOW - timedelta(hours=hours)) for hours in (8, 24 + 10))
+    assert plan_rotation(Known(every_third, older), NOW).steps == []
+    assert plan_rotation(Known(every_second, fresh), NOW).steps == []
+    assert {item.reason for item in due(Known(every_second, older), NOW)} == {"its day is over"}
+
+
+def test_a_machine_that_was_renewed_at_another_time_is_due_by_its_own() -> None:
+    found = context(certificates={"rotationIntervalDays": 3})
+    known, older = issued(found, NOW), issued(found, NOW - DAY)
+    own = known | {"workers-1": older["workers-1"]}
+    plan = plan_rotation(Known(found, own), NOW)
+    assert plan.steps == []
+    assert plan.rotate_at == rotation_time(found.spec, found.cluster_id, NOW - DAY)
+    then = plan_rotation(Known(found, own), plan.rotate_at)
+    assert set(then.renewals) == {"workers-1"}
+    assert then.rotate_at == rotation_time(found.spec, found.cluster_id, NOW)
+
+
+@given(days=st.integers(1, 15), ages=st.lists(st.floats(0, 29), min_size=1, max_size=5), asked=st.booleans())
+def test_the_next_rotation_is_the_first_moment_at_which_something_is_due(
+    *, days: int, ages: list[float], asked: bool
+) -> None:
+    found = context(
+        certificates={"rotationIntervalDays": days, "leafTTLHours": 720},
+        nodePools=[{"name": "workers", "replicas": len(ages)}],
+    )
+    known = issued(found, NOW)
+    for number, age in enumerate(ages, 1):
+        known[f"workers-{number}"] = issued(found, NOW - age * DAY)[f"workers-{number}"]
+    plan = plan_rotation(Known(found, known), NOW, asked=asked)
+    assert plan.rotate_at is not None
+    renewed = known | {name: issued(found, NOW)[name] for name in plan.renewals}
+    assert NOW < plan.rotate_at <= NOW + days * DAY
+    assert due(Known(found, renewed), plan.rotate_at - timedelta(microseconds=1)) == []
+    assert due(Known(found, renewed), plan.rotate_at) != []
 
 
 Change = Callable[[ClusterContext, Given], Given]

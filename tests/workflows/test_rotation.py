@@ -4,18 +4,24 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from api.conditions import ConditionType, Reason
 from api.errors import ErrorCode
+from api.resource import Condition
 from api.status import ClusterStatus, Phase
 from contracts import activities as names
+from contracts.reporting import ResourceReference, StatusReport
 from contracts.workflows import proposed_id
 from planning.certificates import rotation_time
+from planning.conditions import conditions
 from tests.support.clusters import Handle
 from tests.support.resources import cluster
 from tests.workflows.conftest import Clusters
 from tests.workflows.test_machines import ended, since
+from workflows import policies
 
 ROTATION = "RotateCertificates"
 MACHINES = ("control-plane-1", "workers-1", "workers-2")
@@ -25,10 +31,36 @@ def rotations(status: ClusterStatus) -> int:
     return sum(record.type == ROTATION for record in status.recent_operations)
 
 
+def certificates_valid(status: ClusterStatus, first_end: datetime) -> Condition:
+    """Return what a resource says of a cluster's certificates six days before the first of them ends."""
+    report = StatusReport(
+        resource=ResourceReference(namespace=status.namespace, name=status.name, uid="u-1"),
+        sequence=1,
+        reported_at=first_end - timedelta(days=6),
+        spec=cluster().spec,
+        status=status,
+        certificate_expires_at=first_end,
+    )
+    told = conditions(report, [], lived=True)
+    return next(each for each in told if each.type == ConditionType.CERTIFICATES_VALID)
+
+
 async def gone(clusters: Clusters, handle: Handle) -> None:
     """Delete a cluster: an idle one would keep the server's time from flying for others."""
     await clusters.send(handle, "delete")
     await handle.result()
+
+
+async def timers(clusters: Clusters, handle: Handle) -> list[tuple[str, timedelta, datetime]]:
+    """Return a cluster's timers as the Web UI shows them: what is said of each, how long it is, when it began."""
+    decode = clusters.client.data_converter.decode
+    found = []
+    async for event in handle.fetch_history_events():
+        if event.event_type == EventType.EVENT_TYPE_TIMER_STARTED and event.user_metadata.HasField("summary"):
+            [name] = await decode([event.user_metadata.summary], [str])
+            wait = event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
+            found.append((name, wait, event.event_time.ToDatetime(UTC)))
+    return found
 
 
 async def test_each_machine_makes_keys_is_given_certificates_and_shows_them(clusters: Clusters) -> None:
@@ -66,6 +98,18 @@ async def test_they_are_renewed_at_their_time_of_day(skipping_clusters: Clusters
     await gone(clusters, handle)
 
 
+async def test_when_they_are_due_is_shown_as_a_timer_with_a_name(clusters: Clusters) -> None:
+    handle = await clusters.start("timed")
+    status = await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    at = status.rotate_at
+    assert at
+    while not (found := [timer for timer in await timers(clusters, handle) if timer[0].startswith("rotate")]):
+        await asyncio.sleep(0.05)
+    [(name, wait, begun)] = found
+    assert name == f"rotate certificates, {at:%d %b %H:%M} UTC"
+    assert abs(begun + wait - at) < timedelta(seconds=1)
+
+
 async def test_a_machine_that_does_not_answer_holds_nobody_back(skipping_clusters: Clusters) -> None:
     clusters = skipping_clusters
     handle = await clusters.start("partly")
@@ -82,6 +126,29 @@ async def test_a_machine_that_does_not_answer_holds_nobody_back(skipping_cluster
     clusters.script.silent.clear()
     status = await clusters.until(handle, lambda status: not status.unrenewed)
     assert rotations(status) >= 2
+    await gone(clusters, handle)
+
+
+async def test_a_control_plane_machine_that_does_not_answer_holds_nobody_back(
+    skipping_clusters: Clusters,
+) -> None:
+    clusters = skipping_clusters
+    handle = await clusters.start("headless", controlPlane={"replicas": 3})
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    first = len(clusters.script.calls)
+    clusters.script.silent.add("control-plane-1")
+    await clusters.send(handle, "rotate_certificates")
+    status = await clusters.until(handle, lambda status: rotations(status) == 1)
+    assert status.recent_operations[-1].outcome == "Succeeded"
+    assert list(status.unrenewed) == ["control-plane-1"]
+    assert "MachineNotReady: machine control-plane-1 does not answer" in status.unrenewed["control-plane-1"]
+    calls, others = since(clusters, first), len(("control-plane-2", "control-plane-3", *MACHINES[1:]))
+    assert calls.count(names.RENEW_KEYS) == policies.RENEWAL_TRIES + others
+    assert calls.count(names.SIGN_CERTIFICATES) == calls.count(names.VERIFY_SERVING) == others
+    told = certificates_valid(status, clusters.script.expires_at)
+    assert (told.status, told.reason) == ("False", Reason.NOT_RENEWED)
+    assert f"the first ends at {clusters.script.expires_at:%Y-%m-%d}" in told.message
+    assert "control-plane-1 was not renewed (MachineNotReady: " in told.message
     await gone(clusters, handle)
 
 
@@ -217,3 +284,25 @@ async def test_a_control_plane_machine_that_shows_something_else_has_the_others_
     for slot in ("control-plane-2", "control-plane-3"):
         assert status.unrenewed[slot] == "left alone, because of control-plane-1"
     assert clusters.script.count(names.RENEW_KEYS) == 3  # the first slot, and two nodes
+
+
+async def test_machines_are_looked_at_and_repaired_while_vault_is_away_for_long(
+    skipping_clusters: Clusters,
+) -> None:
+    clusters = skipping_clusters
+    handle = await clusters.start("sealed-long")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    clusters.script.failure_code = ErrorCode.VAULT_SEALED
+    clusters.script.failures[names.ENSURE_AUTHORITY] = 1000
+    await clusters.send(handle, "rotate_certificates")
+    status = await clusters.until(handle, lambda status: rotations(status) == 1)
+    failed = status.recent_operations[-1]
+    assert (failed.outcome, status.paused) == ("Failed", False)
+    assert timedelta(minutes=5) < failed.finished_at - failed.started_at < timedelta(minutes=15)
+    looks = clusters.script.count(names.OBSERVE_MACHINES)
+    clusters.script.failures.clear()
+    await clusters.until(handle, lambda _: clusters.script.count(names.OBSERVE_MACHINES) > looks)
+    status = await clusters.status(handle)
+    assert status.rotate_at
+    assert status.rotate_at - failed.finished_at < timedelta(hours=1, minutes=1)
+    await gone(clusters, handle)

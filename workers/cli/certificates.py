@@ -30,9 +30,9 @@ async def certificates(
 ) -> int:
     """Show the certificates of a cluster's machines: serial, end, and why one is due.
 
-    They are renewed every day at spec.certificates.rotationTime. A client that hasn't been seen with its new
-    certificate is marked: most read their files every five minutes. The exit status is 1 when a machine could not
-    be renewed.
+    They are renewed at spec.certificates.rotationTime, every spec.certificates.rotationIntervalDays days. A client
+    that hasn't been seen with its new certificate is marked: most read their files every five minutes. The exit
+    status is 1 when a machine could not be renewed.
     """
     if renew and form is Format.JSON:
         raise CliError("--renew and -o json exclude each other", "Ask for JSON afterwards.")
