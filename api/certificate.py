@@ -88,7 +88,7 @@ class CertificateSpec(ApiModel):
 class CertificateStatus(StatusModel):
     """The certificate that was issued last."""
 
-    observed_generation: int = 0
+    observed_generation: int = Field(default=0, description="Generation of the spec that this status is of.")
     conditions: list[Condition] = Field(
         default_factory=list, max_length=16, json_schema_extra=keyed_by("type"), description="What is observed."
     )

@@ -91,8 +91,8 @@ class Kind:
             "description": self.description,
             "required": ["spec"],
             "properties": {
-                "apiVersion": {"type": "string"},
-                "kind": {"type": "string"},
+                "apiVersion": {"type": "string", "description": "Group and version of this resource's schema."},
+                "kind": {"type": "string", "description": "Kind of this resource."},
                 **self.properties,
             },
             **(validations(*self.rules) if self.rules else {}),
@@ -111,8 +111,17 @@ def _condition(kind: str) -> str:
 
 _NAME: Final = {
     "type": "object",
-    "properties": {"name": {"type": "string", "maxLength": 40, "pattern": DNS_LABEL}},
+    "properties": {
+        "name": {
+            "description": "Name of the cluster, at most 40 characters.",
+            "type": "string",
+            "maxLength": 40,
+            "pattern": DNS_LABEL,
+        }
+    },
 }
+"""Has no description of its own: the API server takes none, and gives its own (Kubernetes: structural schemas)."""
+
 _AGE: Final = Column("Age", ".metadata.creationTimestamp", "Since when it is there.", type="date")
 
 CLUSTER: Final = Kind(

@@ -9,48 +9,51 @@ from api.schema import validations
 
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-GoSum = Annotated[str, StringConstraints(pattern=r"^h1:[A-Za-z0-9+/]{43}=$")]
+GoModulePath = Annotated[str, Field(description="Path of the Go module.")]
+GoSum = Annotated[
+    str,
+    StringConstraints(pattern=r"^h1:[A-Za-z0-9+/]{43}=$"),
+    Field(
+        description="Hash of the module as in go.sum (golang.org/ref/mod#go-sum-files), which builds must match."
+    ),
+]
 
 
 class BinaryPart(ApiModel):
-    """Programs of one project, pinned by the checksum database entry of its Go module.
+    """Programs of one project, pinned by the checksum database entry of its Go module."""
 
-    ``sum`` is the module's go.sum line (golang.org/ref/mod#go-sum-files): what a build from source is
-    checked against. ``sha256`` holds digests of official binaries by file name, where they are known.
-    """
-
-    version: Version
-    module: str
+    version: Version = Field(description="Version of the project, without a v.")
+    module: GoModulePath
     tag: str = Field(default="", description="The module's version where that is not the project's with a v.")
     sum: GoSum
-    sha256: dict[str, Sha256] = Field(default_factory=dict)
+    sha256: dict[str, Sha256] = Field(
+        default_factory=dict, description="SHA-256 of official binaries by file name, where they are known."
+    )
 
 
 class GoModule(ApiModel):
     """A Go module by the line that go.sum has for it (golang.org/ref/mod#go-sum-files)."""
 
-    module: str
+    module: GoModulePath
     sum: GoSum
 
 
 class Wheel(ApiModel):
     """A Python wheel of PyPI for Linux on x86-64, by the SHA-256 of its file."""
 
-    package: str
-    sha256: Sha256
+    package: str = Field(description="Name of the package on PyPI.")
+    sha256: Sha256 = Field(description="SHA-256 of the wheel.")
 
 
 class Image(ApiModel):
-    """A container image by name and version.
+    """A container image by name and version."""
 
-    ``source`` pins what the programs in it are made from; ``digest`` the image, where it is pulled from a
-    registry.
-    """
-
-    name: str
-    version: Version
-    source: GoModule | Wheel
-    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    name: str = Field(description="Registry and repository, such as registry.k8s.io/pause.")
+    version: Version = Field(description="Version of its programs, without a v.")
+    source: GoModule | Wheel = Field(description="What its programs are made from: a Go module or a Python wheel.")
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
+        default=None, description="Digest of the image, where it is pulled from a registry."
+    )
 
     def reference(self, prefix: str = "v") -> str:
         """Return what a container runtime calls the image: most tags are the version with a ``v`` before it."""
@@ -64,7 +67,9 @@ class SystemImage(ApiModel):
     It is a disk image, qcow2 or raw, perhaps packed by gzip, bzip2 or xz, that a BIOS boots by its own loader.
     """
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)] = Field(
+        description="Where the image is fetched, by http or https."
+    )
     sha256: Sha256 = Field(description="Of the file at the URL, packed as it is.")
 
 
@@ -87,10 +92,10 @@ class MachineImages(ApiModel):
     recipe: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] = Field(
         description="Key of the packages, modules and files that they are made of."
     )
-    root: Sha256 | None = None
-    kernel: Sha256 | None = None
-    initrd: Sha256 | None = None
-    disk: Sha256
+    root: Sha256 | None = Field(default=None, description="SHA-256 of the node image's root file system.")
+    kernel: Sha256 | None = Field(default=None, description="SHA-256 of the node image's kernel.")
+    initrd: Sha256 | None = Field(default=None, description="SHA-256 of the node image's initial RAM disk.")
+    disk: Sha256 = Field(description="SHA-256 of the disk that has what the release adds to the node image.")
     system: SystemImage | None = None
 
     @model_validator(mode="after")

@@ -39,10 +39,10 @@ class StepState(StrEnum):
 class ErrorStatus(StatusModel):
     """An error as people act on it: what happened, whether it is tried again, what to do next."""
 
-    code: str
-    message: str
-    retryable: bool
-    hint: str = ""
+    code: str = Field(description="Stable name of what happened: docs/errors.md lists them.")
+    message: str = Field(description="What happened, for people.")
+    retryable: bool = Field(description="Whether it is tried again by itself.")
+    hint: str = Field(default="", description="What a person is to do next.")
 
 
 class StepStatus(StatusModel):
