@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,19 +19,22 @@ from nodes.v1.etcd import CLIENT_PORT
 from nodes.v1.kubelet import KUBELET_PORT
 
 RATE = 20.0
-"""Requests a second of each client."""
-
-PROBES = 10.0
-"""Handshakes a second, over all endpoints in turn."""
+"""Requests a second of each client; there are half as many handshakes, over all endpoints in turn."""
 
 TIMEOUT_S = 10.0
 _PAIR = ("key", "certificate")
 
 
-class Clients:
-    """Uses the cluster of a kubeconfig, on whose machines in a folder etcd and kubelets are shaken hands with."""
+Endpoint = tuple[tuple[str, int], ssl.SSLContext]
+"""Address, port, and what to shake hands with."""
 
-    def __init__(self, kubeconfig: Path, machines: Path) -> None:
+
+class Clients:
+    """Uses the cluster of a kubeconfig, and shakes hands with endpoints, made of the API's TLS context."""
+
+    def __init__(
+        self, kubeconfig: Path, endpoints: Callable[[ssl.SSLContext], Iterable[Endpoint]], rate: float = RATE
+    ) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         parts = urlsplit(cluster["server"])
@@ -40,7 +43,8 @@ class Clients:
         pair = kubeconfig.with_suffix(".pem")
         pair.write_bytes(b"".join(base64.b64decode(user[f"client-{kind}-data"]) for kind in _PAIR))
         self._tls.load_cert_chain(pair)
-        self._endpoints = list(_endpoints(machines, self._tls))
+        self._endpoints = list(endpoints(self._tls))
+        self._rate = rate
         self.requests = self.handshakes = 0
         self.failed_requests = self.failed_handshakes = self.watch_breaks = 0
         self.failures: list[str] = []
@@ -77,7 +81,7 @@ class Clients:
             finally:
                 connection.close()
 
-        self._repeat(RATE, lambda: self._counted(ask))
+        self._repeat(self._rate, lambda: self._counted(ask))
 
     def _kept(self) -> None:
         """All requests on one connection; one that has to be opened again is a failure."""
@@ -90,7 +94,7 @@ class Clients:
                 connection.close()  # the next request connects again
                 raise
 
-        self._repeat(RATE, lambda: self._counted(ask))
+        self._repeat(self._rate, lambda: self._counted(ask))
         connection.close()
 
     def _counted(self, ask: Callable[[], None]) -> None:
@@ -142,7 +146,7 @@ class Clients:
                 self.failed_handshakes += 1
                 self._tell(f"handshake with {address}:{port}", error)
 
-        self._repeat(PROBES, shake)
+        self._repeat(self._rate / 2, shake)
 
     def _repeat(self, rate: float, act: Callable[[], None]) -> None:
         due = time.monotonic()
@@ -163,8 +167,8 @@ def _get(connection: http.client.HTTPSConnection) -> None:
             raise http.client.HTTPException(f"status {answer.status}")
 
 
-def _endpoints(machines: Path, api: ssl.SSLContext) -> Iterator[tuple[tuple[str, int], ssl.SSLContext]]:
-    """Yield address, port and what to shake hands with, of each member of etcd and each kubelet."""
+def local_endpoints(machines: Path, api: ssl.SSLContext) -> Iterator[Endpoint]:
+    """Yield each member of etcd and each kubelet, of machines in a folder of the provider ``local``."""
     for folder in sorted(document.parent for document in machines.glob("*/machine.json")):
         address = json.loads((folder / "machine.json").read_text())["address"]
         if folder.name.startswith("control-plane-"):

@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.workflows import Accepted, OperationResult
 from deploy.stack import Stack
-from tests.bench.clients import Clients
+from tests.bench.clients import Clients, local_endpoints
 from tests.bench.credentials import Credentials
 from tests.chaos import living
 from tests.e2e.people import administrator
@@ -87,7 +88,7 @@ async def _cluster(stack: Stack, folder: Path, slots: int, count: int, tally: Ta
     machines = stack.state / "machines" / cluster_id
     credentials = Credentials(sorted(machines.glob("control-plane-*/log/audit.log")))
     before = _processes(stack, cluster_id)
-    with Clients(config, machines) as clients:
+    with Clients(config, partial(local_endpoints, machines)) as clients:
         await asyncio.sleep(2)
         seconds = tally.seconds.setdefault(slots, [])
         for number in range(count):

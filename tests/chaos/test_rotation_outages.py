@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from deploy.stack import Stack, start_supervisor, up
-from tests.bench.clients import Clients
+from tests.bench.clients import Clients, local_endpoints
 from tests.chaos import days, living, outside
 from tests.chaos.conftest import SERVICES
 from tests.chaos.lanes import lane
@@ -72,7 +73,7 @@ async def test_72_hours_without_temporal_and_vault_are_noticed_by_nobody(
 ) -> None:
     """The stack has no host cluster at all."""
     supervisor = outside.supervisor(rotated.stack)
-    with Clients(kubeconfig, rotated.machines) as clients:
+    with Clients(kubeconfig, partial(local_endpoints, rotated.machines)) as clients:
         running = rotated.processes()
         for service in ("temporal", "openbao"):
             await asyncio.to_thread(supervisor.stop_group, service, kill=True)
@@ -83,7 +84,8 @@ async def test_72_hours_without_temporal_and_vault_are_noticed_by_nobody(
         assert new(before, rotated.pairs()) == MACHINES
         assert rotated.processes() == running
     assert clients.requests > 3 * DAY_SECONDS
-    assert (clients.failed_requests, clients.watch_breaks) == (0, 0), clients.failures
+    failed = (clients.failed_requests, clients.failed_handshakes, clients.watch_breaks)
+    assert failed == (0, 0, 0), clients.failures
 
 
 async def test_a_cluster_that_slept_until_all_had_ended_is_renewed_by_a_plain_rotation(
