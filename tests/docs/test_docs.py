@@ -16,6 +16,7 @@ import pytest
 import typer.main
 from supervisor.supervisorctl import DefaultControllerPlugin
 
+from activities import probing
 from activities.vault.registry import MAX_TRIES
 from api import resource
 from api.cluster import MAX_MACHINES, CertificatesSpec, ClusterSpec
@@ -211,6 +212,7 @@ def test_the_numbers_are_the_code_s() -> None:
         HANDOVER.seconds,
     ) == ((32, 4, 4), 1, 5, 10)
     assert (policies.QUEUE_TIMEOUT.seconds, policies.LOST_REQUEST.seconds) == (120, 1)
+    assert (policies.REPORT_INTERVAL.total_seconds(), probing.INTERVAL_SECONDS) == (1, 30)
     assert [policies.backoff(attempt).total_seconds() for attempt in (1, 2, 8, 20, 21)] == [0.5, 1, 60, 60, 300]
     seconds = [30, 240, 600, 300, 180, 180, 180]
     names = (activities.CLAIM, activities.INSTALL_MACHINE, activities.BOOT_MACHINE, activities.DELETE_MACHINES)

@@ -12,8 +12,11 @@ from cryptography import x509
 from temporalio.client import Client
 
 from activities.keys import fits
+from activities.kubernetes.issuing import REASON, WANTED
+from api.certificate import CertificateSpec
 from contracts import activities as names
 from deploy.stack import Stack
+from planning.issuing import wanted
 from tests.chaos import living, outside
 from tests.chaos.crashing_worker import Kill
 from tests.chaos.lanes import Lane, serving
@@ -121,6 +124,14 @@ def test_a_client_logs_in_by_its_secret_until_that_is_removed(
     assert secret["type"] == "kubernetes.io/tls"
     assert sorted(secret["data"]) == ["ca.crt", "tls.crt", "tls.key"]
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [found["metadata"]["uid"]]
+    assert secret["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "giantnetes",
+        "giantnetes.io/cluster": CLUSTER,
+        "giantnetes.io/component": "prometheus",
+    }
+    said = wanted(CertificateSpec.model_validate(found["spec"]))
+    assert secret["metadata"]["annotations"] == {WANTED: said, REASON: status["reason"]}
+    assert (WANTED, REASON) == ("giantnetes.io/spec-hash", "giantnetes.io/reason")
     certificate = x509.load_pem_x509_certificate(b64decode(secret["data"]["tls.crt"]))
     assert int(status["serialNumber"].replace(":", ""), 16) == certificate.serial_number
     assert certificate.subject.rfc4514_string() == "CN=prometheus,O=monitoring"

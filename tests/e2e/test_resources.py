@@ -83,6 +83,11 @@ def test_operations_by_annotation_are_taken_up_and_answered(clusters: Resourced)
     assert "going on" in clusters.operate("operated", "resume")
     assert "replaced" in clusters.operate("operated", "replace-machine=workers-1")
     clusters.until("operated", lambda found: len(found["status"]["recentOperations"]) == 2)
+    assert "all certificates will be renewed" in clusters.operate("operated", "rotate-certificates")
+    found = clusters.until("operated", lambda found: len(found["status"]["recentOperations"]) == 3)
+    ended = found["status"]["recentOperations"][-1]
+    told = {key: ended[key] for key in ("type", "outcome", "requestedBy")}
+    assert told == {"type": "RotateCertificates", "outcome": "Succeeded", "requestedBy": "kubernetes-admin"}
     assert "there is no workers-9" in clusters.operate("operated", "replace-machine=workers-9")
     assert "choose one of" in clusters.operate("operated", "explode")
     assert condition(clusters.read("operated") or {}, "Accepted")["status"] == "True"

@@ -126,7 +126,7 @@ FAILED: dict[str, Any] = {
             {"CertificatesValid": ("False", "Expired")},
         ),
         (report(first_end=NOW), {"CertificatesValid": ("False", "Expired")}),
-        (report(first_end=NOW + timedelta(days=1), health=None), {"CertificatesValid": ("True", "Valid")}),
+        (report(first_end=NOW + timedelta(days=6), health=None), {"CertificatesValid": ("True", "Valid")}),
         (report(health=None), {"CertificatesValid": ("Unknown", "NotProbed")}),
         (report(unrenewed={"workers-1": "DiskFull: x"}), {"CertificatesValid": ("False", "NotRenewed")}),
         (report(stale_clients=["kubelet-client of workers-1"]), {"CertificatesValid": ("False", "NotRenewed")}),
@@ -221,9 +221,36 @@ def transition(status: ClusterResourceStatus, kind: str) -> datetime:
     return next(condition.last_transition_time for condition in status.conditions if condition.type == kind)
 
 
+def shown(status: ClusterResourceStatus) -> dict[str, Any]:
+    """Return a status as programs read it from the resource, without its conditions."""
+    told: dict[str, Any] = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"conditions"})
+    return told
+
+
+def test_the_status_is_whole() -> None:
+    given = report(at=NOW + timedelta(seconds=90, milliseconds=5), generation=3, observed_generation=2)
+    found = told(given.model_copy(update={"run_id": "r"}))
+    assert shown(found) == {
+        "observedGeneration": 3,
+        "lastReportedTime": "2026-11-26T12:01:30Z",
+        "sequence": 7,
+        "phase": "Running",
+        "recentOperations": [],
+        "endpoint": "https://127.64.1.11:6443",
+        "controlPlane": {"desiredReplicas": 1, "readyReplicas": 1, "ready": "1/1"},
+        "nodes": {"desiredReplicas": 2, "readyReplicas": 2, "ready": "2/2"},
+        "nodePools": [{"name": "workers", "desiredReplicas": 2, "readyReplicas": 2, "ready": "2/2"}],
+        "releaseHistory": [{"release": "1.37.2-1", "startedAt": "2026-11-26T12:01:30Z"}],
+        "certificatesExpireAt": "2026-12-03T12:00:00Z",
+        "clusterId": "c1",
+        "workflowId": "cluster/default/demo",
+        "runId": "r",
+    }
+
+
 def test_the_operation_under_way_shows_the_step_with_trouble() -> None:
     steps = [
-        StepStatus(name="claim", title="Claim", state=StepState.DONE),
+        StepStatus(name="claim", title="Claim", state=StepState.DONE, attempt=9),
         StepStatus(name="boot", title="Boot", state=StepState.RUNNING, attempt=1),
         StepStatus(
             name="secrets",
@@ -231,30 +258,127 @@ def test_the_operation_under_way_shows_the_step_with_trouble() -> None:
             state=StepState.RUNNING,
             attempt=3,
             last_error=ERROR,
-            next_retry_time=NOW,
+            next_retry_time=NOW + timedelta(seconds=62, milliseconds=5),
         ),
         StepStatus(name="api", title="Wait"),
     ]
-    operation = told(report(health=None, operation=create(*steps), **NEW)).operation
-    assert operation is not None
-    assert (operation.progress, operation.step, operation.attempt) == ("1/4", "Make secrets", 3)
-    assert operation.last_error == ERROR
-    assert operation.cancellable
+    waiting = "VaultSealed: it is sealed"
+    found = told(report(health=None, operation=create(*steps), waiting_on=waiting, **NEW))
+    assert shown(found)["operation"] == {
+        "id": "c/create",
+        "type": "CreateCluster",
+        "progress": "1/4",
+        "step": "Make secrets",
+        "stepIndex": 1,
+        "stepCount": 4,
+        "attempt": 3,
+        "startedAt": "2026-11-26T12:00:00Z",
+        "waitingOn": "VaultSealed: it is sealed",
+        "lastError": {
+            "code": "VaultSealed",
+            "message": "it is sealed",
+            "retryable": True,
+            "hint": "unseal it",
+        },
+        "nextRetryTime": "2026-11-26T12:01:02Z",
+        "cancellable": True,
+    }
+
+
+def test_an_operation_between_two_steps_shows_none() -> None:
+    """The errors of a step that is done are over."""
+    done = StepStatus(name="claim", title="Claim", state=StepState.DONE, attempt=2, last_error=ERROR)
+    given = report(health=None, operation=create(done, StepStatus(name="api", title="Wait")), **NEW)
+    assert shown(told(given))["operation"] == {
+        "id": "c/create",
+        "type": "CreateCluster",
+        "progress": "1/2",
+        "step": "",
+        "stepIndex": 1,
+        "stepCount": 2,
+        "attempt": 0,
+        "startedAt": "2026-11-26T12:00:00Z",
+        "waitingOn": "",
+        "cancellable": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "deleting", "cancellable"),
+    [
+        ("CreateCluster", False, True),
+        ("CreateCluster", True, False),
+        ("RepairMachine", False, True),
+        ("RepairMachine", True, False),
+        ("DeleteCluster", True, False),
+        ("DeleteCluster", False, False),
+    ],
+)
+def test_what_could_be_stopped_is_cancellable(kind: str, *, deleting: bool, cancellable: bool) -> None:
+    """An undone create runs ``DeleteCluster`` though nobody asked for a deletion."""
+    operation = create().model_copy(update={"type": kind})
+    found = told(report(deleting=deleting, operation=operation)).operation
+    assert found is not None
+    assert (found.type, found.cancellable) == (kind, cancellable)
+
+
+def test_long_texts_are_cut() -> None:
+    """The schema takes no more than 1024 characters."""
+    error = ERROR.model_copy(update={"message": "e" * 2000})
+    step = StepStatus(name="boot", title="Boot", state=StepState.RUNNING, attempt=1, last_error=error)
+    record = OperationRecord(
+        id="c/repair", type="RepairMachine", started_at=NOW, finished_at=NOW, outcome="Failed", message="r" * 2000
+    )
+    found = told(report(operation=create(step), waiting_on="w" * 2000, recent_operations=[record]))
+    assert found.operation is not None
+    assert found.operation.last_error == error.model_copy(update={"message": "e" * 1000})
+    assert (found.operation.waiting_on, found.recent_operations[0].message) == ("w" * 1000, "r" * 1000)
 
 
 def test_an_operation_that_ended_is_among_the_recent_ones_alone() -> None:
-    record = OperationRecord(
-        id="c/create",
-        type="CreateCluster",
-        started_at=NOW,
-        finished_at=NOW + timedelta(seconds=12.6),
-        outcome="Succeeded",
-        requested_by="alice",
-    )
+    records = [
+        OperationRecord(
+            id="c/create",
+            type="CreateCluster",
+            started_at=NOW,
+            finished_at=NOW + timedelta(seconds=12.6),
+            outcome="Succeeded",
+            requested_by="alice",
+        ),
+        OperationRecord(
+            id="c/repair",
+            type="RepairMachine",
+            started_at=NOW + timedelta(minutes=1),
+            finished_at=NOW + timedelta(minutes=2),
+            outcome="Failed",
+            message="it is sealed",
+        ),
+    ]
     ended = create(outcome="Succeeded", finished_at=NOW)
-    found = told(report(operation=ended, recent_operations=[record]))
-    assert found.operation is None
-    assert (found.recent_operations[0].duration_seconds, found.recent_operations[0].requested_by) == (13, "alice")
+    found = shown(told(report(operation=ended, recent_operations=records)))
+    assert "operation" not in found
+    assert found["recentOperations"] == [
+        {
+            "id": "c/create",
+            "type": "CreateCluster",
+            "startedAt": "2026-11-26T12:00:00Z",
+            "finishedAt": "2026-11-26T12:00:12Z",
+            "durationSeconds": 13,
+            "outcome": "Succeeded",
+            "message": "",
+            "requestedBy": "alice",
+        },
+        {
+            "id": "c/repair",
+            "type": "RepairMachine",
+            "startedAt": "2026-11-26T12:01:00Z",
+            "finishedAt": "2026-11-26T12:02:00Z",
+            "durationSeconds": 60,
+            "outcome": "Failed",
+            "message": "it is sealed",
+            "requestedBy": "",
+        },
+    ]
 
 
 @pytest.mark.parametrize("outcome", [None, "Succeeded"])

@@ -2,23 +2,45 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
 
 from api.errors import ERRORS, ErrorCode
+from api.resource import ClusterResourceStatus
 from api.status import Phase
 from contracts import activities as names
 from contracts import queues
-from contracts.reporting import ApiHealth, StatusReport
+from contracts.reporting import ApiHealth, ReportAnswer, StatusReport
 from contracts.workflows import CLUSTER, Accepted, ApplyRequest, workflow_id
+from planning.reporting import resource_status, tells_the_same
+from tests.support.fakes import Script
 from tests.support.resources import cluster_document, cluster_input
-from tests.workflows.conftest import Clusters
+from tests.workflows.conftest import Clusters, served
 
 UID = "9c2a6b1e-0000-4000-8000-000000000001"
+
+
+class Host(Script):
+    """A host cluster that is told as by the real activity, and counts what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = ClusterResourceStatus()
+        self.written: list[datetime] = []
+
+    def report(self, report: StatusReport) -> ReportAnswer:
+        """Write what tells something new."""
+        wanted = resource_status(report, self.told)
+        if not tells_the_same(wanted, self.told):
+            self.written.append(report.reported_at)
+            self.told = wanted
+        return super().report(report)
 
 
 async def start(clusters: Clusters, name: str, **spec: Any) -> WorkflowHandle[Any, str]:
@@ -101,6 +123,55 @@ async def test_what_the_api_says_is_told_once_it_changes(clusters: Clusters) -> 
     assert len(clusters.script.reports) == told + 1
     await clusters.send(handle, "delete")
     await handle.result()
+
+
+async def test_a_burst_is_told_at_once_and_then_once_a_second(temporal: WorkflowEnvironment) -> None:
+    host, second = Host(), timedelta(seconds=1)
+    async with served(temporal, host) as clusters:
+        handle = await quiet(clusters, "told-burst")
+        before, changes, begun = len(host.reports), 0, datetime.now(UTC)
+        while datetime.now(UTC) < begun + 3.5 * second:
+            paused = changes % 2 == 0
+            await clusters.send(handle, "pause" if paused else "resume")
+            changes += 1
+        ended = datetime.now(UTC)
+        await reported(clusters, lambda report: report.reported_at > ended - second)
+        await asyncio.sleep(1.5)
+        times = [report.reported_at for report in host.reports[before:]]
+        assert changes > 2 * len(times)
+        assert begun <= times[0] < begun + second
+        assert [later - earlier for earlier, later in pairwise(times) if later - earlier < second] == []
+        assert times[-1] < ended + 1.5 * second
+        assert host.reports[-1].status.paused is paused  # the last state is told, whenever the burst ended
+        await clusters.send(handle, "resume")
+        await clusters.send(handle, "delete")
+        await handle.result()
+
+
+async def test_what_changes_nothing_is_not_told_and_what_tells_nothing_new_is_not_written(
+    temporal: WorkflowEnvironment,
+) -> None:
+    host = Host()
+    async with served(temporal, host) as clusters:
+        handle = await quiet(clusters, "told-nothing")
+        reports, written = len(host.reports), len(host.written)
+        await asyncio.sleep(2.5)
+        assert len(host.reports) == reports
+        await clusters.send(handle, "retry")  # a look at machines that are well
+        await handle.signal("report")
+        await reported(clusters, lambda _: len(host.reports) > reports)
+        await asyncio.sleep(1.5)
+        assert len(host.written) == written
+        await clusters.send(handle, "delete")
+        await handle.result()
+
+
+async def quiet(clusters: Clusters, name: str) -> WorkflowHandle[Any, str]:
+    """Start a cluster, and wait until all has been told of its create."""
+    handle = await start(clusters, name)
+    await reported(clusters, lambda report: report.status.phase == Phase.RUNNING and report.health is not None)
+    await asyncio.sleep(2)
+    return handle
 
 
 async def test_a_host_cluster_that_is_away_holds_nothing_up(clusters: Clusters) -> None:

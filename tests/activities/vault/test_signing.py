@@ -10,17 +10,27 @@ from structlog.testing import capture_logs
 
 from activities.vault import Task
 from activities.vault.issuances import Issuance, as_issued_last
-from activities.vault.paths import issuance_path
+from activities.vault.paths import authority_mount, issuance_path
+from api.certificate import CertificateSpec
 from api.cluster import ClusterSpec
 from api.errors import ErrorCode
 from contracts import activities as names
 from contracts.certificates import CERTIFICATES, held_by, wanted
 from contracts.context import ClusterContext
 from contracts.errors import StepError
+from contracts.issuing import ClientCertificate, ClientSigningRequest
 from contracts.machines import MachinePlan, MachineRole
-from contracts.vault import Authority, SignedCertificates, SigningRequest
+from contracts.reporting import ResourceReference
+from contracts.vault import (
+    Authority,
+    SignedCertificates,
+    SigningRequest,
+    UserCertificate,
+    UserCertificateRequest,
+)
 from tests.activities.vault.certs import alternative_names, greedy_request, new_key, parse, signing_request
 from tests.activities.vault.support import Vault, new_cluster
+from tests.support.openbao import OpenBao
 
 FIRST_SLOT = MachinePlan(name="control-plane-1", role=MachineRole.CONTROL_PLANE, host=11)
 SLOT = MachinePlan(name="control-plane-2", role=MachineRole.CONTROL_PLANE, host=12)
@@ -146,6 +156,25 @@ def test_the_log_says_where_a_request_came_from(vault: Vault, made: ClusterConte
     serial = int(line["serials"]["kubelet"].replace(":", ""), 16)
     assert serial == parse(files["kubelet.crt"]).serial_number
     assert "BEGIN" not in str(logs)
+
+
+def test_what_was_signed_is_not_kept_in_the_mount(bao: OpenBao, vault: Vault) -> None:
+    cluster = vault.made(new_cluster(controlPlane={"replicas": 3}))
+    for machine in (SLOT, NODE):
+        sign(vault, cluster, machine, {item.name: signing_request() for item in held_by(machine.role, "local")})
+    person = UserCertificateRequest(cluster=cluster, request=signing_request(), user="jane", groups=["viewers"])
+    vault.run(names.SIGN_USER_CERTIFICATE, person, UserCertificate)
+    resource = ResourceReference(namespace="default", name="prometheus", uid="u-1")
+    spec = {"clusterName": "demo", "component": "prometheus", "commonName": "prometheus"}
+    client = ClientSigningRequest(
+        resource=resource, spec=CertificateSpec.model_validate(spec), cluster=cluster, request=signing_request()
+    )
+    vault.run(names.SIGN_CLIENT_CERTIFICATE, client, ClientCertificate)
+    for authority in Authority:
+        mount = authority_mount(cluster.cluster_id, authority)
+        root = parse(bao.root.secrets.pki.read_ca_certificate(mount_point=mount))
+        [serial] = bao.root.secrets.pki.list_certificates(mount_point=mount)["data"]["keys"]
+        assert int(serial.replace("-", "").replace(":", ""), 16) == root.serial_number
 
 
 def test_what_was_signed_for_which_machine_is_recorded(vault: Vault, made: ClusterContext) -> None:

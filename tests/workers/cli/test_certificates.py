@@ -1,10 +1,13 @@
 """``g8s certificates`` against a real server."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 from api.status import Phase
+from contracts.workflows import CertificatesAnswer
 from tests.support.fakes import Script
-from tests.workers.cli.conftest import Program
+from tests.support.resources import cluster
+from tests.workers.cli.conftest import Program, Result
 from tests.workflows.conftest import Clusters
 
 
@@ -18,6 +21,37 @@ async def test_shows_each_certificate(clusters: Clusters, g8s: Program) -> None:
     [apiserver] = [line for line in lines if " kube-apiserver " in line]
     assert apiserver.split()[0] == "control-plane-1"
     assert lines[-1].startswith("renewed next at ")
+
+
+async def test_tells_serial_end_and_why_one_is_due(clusters: Clusters, script: Script, g8s: Program) -> None:
+    script.expires_at = datetime.now(UTC) + timedelta(hours=50)
+    handle = await clusters.start("explained")
+    await clusters.until(handle, lambda status: status.phase == Phase.RUNNING)
+    before = rows(await g8s.run("certificates", "explained"))
+    answer = await handle.query("certificates", result_type=CertificatesAnswer)
+    issued = {
+        (machine, name): each.serial for machine, held in answer.issued.items() for name, each in held.items()
+    }
+    assert {key: row[0] for key, row in before.items()} == issued
+    assert len({row[0] for row in before.values()}) == len(answer.issued)  # the script has one for each machine
+    assert {" ".join(row[1:]) for row in before.values()} == {"2 d 1 h"}
+
+    await clusters.send(handle, "pause")
+    spec = cluster(certificates={"components": [{"name": "kubelet", "ttlHours": 48}]}).spec
+    await clusters.send(handle, "apply", spec=spec.model_dump(by_alias=True, exclude_unset=True))
+    after = rows(await g8s.run("certificates", "explained"))
+    notes = {key: row[len(before[key]) :] for key, row in after.items()}
+    assert {key for key, note in notes.items() if note} == {("workers-1", "kubelet"), ("workers-2", "kubelet")}
+    assert {" ".join(note) for note in notes.values() if note} == {"due: the spec changed"}
+    assert {key: row[0] for key, row in after.items()} == issued
+
+
+def rows(result: Result) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return what stands behind machine and certificate."""
+    assert result.status == 0
+    lines = (line for line in result.out.splitlines()[1:] if not line.startswith("renewed next at "))
+    words = (line.split() for line in lines)
+    return {(machine, name): tuple(rest) for machine, name, *rest in words}
 
 
 async def test_renews_them_when_asked(clusters: Clusters, script: Script, g8s: Program) -> None:
