@@ -151,7 +151,8 @@ class Updates(People):
         """Forget the resource; the cluster lives on as one that was started by hand, and may be adopted again."""
         del request
         entity, context = self._entity, self._entity.context
-        told = f"cluster {context.cluster_id} lives on with {', '.join(machine_names(context.spec))}"
+        machines = ", ".join(machine_names(context.spec))
+        told = f"cluster {context.cluster_id} lives on with {machines}, their volumes, its network and authorities"
         await self._reporting.abandon(told)
         return Accepted(message=told, generation=entity.generation)
 

@@ -64,9 +64,11 @@ def main() -> int:
     """Run the bridge until something kills it."""
     journal = Journal(Path(sys.argv[1]))
     setattr(Kube, "send", watched(journal, Kube.send, write))  # noqa: B010 - a method is not assigned to, says mypy
-    for method in ("apply", "delete", "update"):
+    for method in ("apply", "delete", "ask_to_report", "sign"):
         call = getattr(ClusterWorkflows, method)
         setattr(ClusterWorkflows, method, watched(journal, call, lambda *_, told=method, **__: told))
+    update = watched(journal, ClusterWorkflows.update, lambda *given, **_: f"update {given[3]}")
+    setattr(ClusterWorkflows, "update", update)  # noqa: B010
     return bridge.main()
 
 

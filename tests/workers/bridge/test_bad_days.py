@@ -97,7 +97,17 @@ def unheld(clusters: Resourced, name: str) -> None:
 EXPECTED = {
     f"{when} {what}"
     for when in ("before", "after")
-    for what in ("finalizers", "apply", "update", "delete", "status Accepted", "operation taken up")
+    for what in (
+        "finalizers",
+        "apply",
+        "update replace_machine",
+        "update abandon",
+        "sign",
+        "ask_to_report",
+        "delete",
+        "status Accepted",
+        "operation taken up",
+    )
 }
 
 
@@ -130,6 +140,10 @@ def test_a_bridge_that_dies_everywhere_does_nothing_twice(
                 "CreateCluster",
                 "ReplaceMachine",
             ]
+            clusters.abandon("killed")
+            clusters.apply("killed")
+            clusters.kubectl("wait", "--for=condition=Available", "cluster/killed", "--timeout=50s")
+            assert (clusters.read("killed") or {})["status"]["clusterId"] == found["status"]["clusterId"]
             clusters.delete("killed")
         finally:
             stop.set()
