@@ -27,19 +27,21 @@ UID = "9c2a6b1e-0000-4000-8000-000000000001"
 
 
 class Host(Script):
-    """A host cluster that is told as by the real activity, and counts what is written to it."""
+    """A host cluster with one resource, to which is written what the real activity would write."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.told = ClusterResourceStatus()
-        self.written: list[datetime] = []
+        self._name = name
+        self._told = ClusterResourceStatus()
+        self.writes = 0
 
     def report(self, report: StatusReport) -> ReportAnswer:
         """Write what tells something new."""
-        wanted = resource_status(report, self.told)
-        if not tells_the_same(wanted, self.told):
-            self.written.append(report.reported_at)
-            self.told = wanted
+        if report.resource.name != self._name:
+            return ReportAnswer(gone=True)
+        wanted = resource_status(report, self._told)
+        if not tells_the_same(wanted, self._told):
+            self.writes, self._told = self.writes + 1, wanted
         return super().report(report)
 
 
@@ -126,7 +128,7 @@ async def test_what_the_api_says_is_told_once_it_changes(clusters: Clusters) -> 
 
 
 async def test_a_burst_is_told_at_once_and_then_once_a_second(temporal: WorkflowEnvironment) -> None:
-    host, second = Host(), timedelta(seconds=1)
+    host, second = Host("told-burst"), timedelta(seconds=1)
     async with served(temporal, host) as clusters:
         handle = await quiet(clusters, "told-burst")
         before, changes, begun = len(host.reports), 0, datetime.now(UTC)
@@ -151,17 +153,17 @@ async def test_a_burst_is_told_at_once_and_then_once_a_second(temporal: Workflow
 async def test_what_changes_nothing_is_not_told_and_what_tells_nothing_new_is_not_written(
     temporal: WorkflowEnvironment,
 ) -> None:
-    host = Host()
+    host = Host("told-nothing")
     async with served(temporal, host) as clusters:
         handle = await quiet(clusters, "told-nothing")
-        reports, written = len(host.reports), len(host.written)
+        reports, writes = len(host.reports), host.writes
         await asyncio.sleep(2.5)
         assert len(host.reports) == reports
         await clusters.send(handle, "retry")  # a look at machines that are well
         await handle.signal("report")
         await reported(clusters, lambda _: len(host.reports) > reports)
         await asyncio.sleep(1.5)
-        assert len(host.written) == written
+        assert host.writes == writes
         await clusters.send(handle, "delete")
         await handle.result()
 
@@ -282,6 +284,9 @@ async def test_the_first_certificate_to_end_is_told(clusters: Clusters) -> None:
     assert last.certificate_expires_at == later
     await handle.cancel()  # a cancel that was used up continues as new
     assert (await told(3, last.run_id)).certificate_expires_at == later
+    latest = clusters.client.get_workflow_handle(handle.id, result_type=str)
+    await clusters.send(latest, "delete")
+    await latest.result()
 
 
 async def test_what_can_not_be_created_waits_for_another_spec(clusters: Clusters) -> None:
