@@ -29,19 +29,16 @@ UID = "9c2a6b1e-0000-4000-8000-000000000001"
 class Host(Script):
     """A host cluster with one resource, to which is written what the real activity would write."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._name = name
-        self._told = ClusterResourceStatus()
+        self.told = ClusterResourceStatus()
         self.writes = 0
 
     def report(self, report: StatusReport) -> ReportAnswer:
         """Write what tells something new."""
-        if report.resource.name != self._name:
-            return ReportAnswer(gone=True)
-        wanted = resource_status(report, self._told)
-        if not tells_the_same(wanted, self._told):
-            self.writes, self._told = self.writes + 1, wanted
+        wanted = resource_status(report, self.told)
+        if not tells_the_same(wanted, self.told):
+            self.writes, self.told = self.writes + 1, wanted
         return super().report(report)
 
 
@@ -128,7 +125,7 @@ async def test_what_the_api_says_is_told_once_it_changes(clusters: Clusters) -> 
 
 
 async def test_a_burst_is_told_at_once_and_then_once_a_second(temporal: WorkflowEnvironment) -> None:
-    host, second = Host("told-burst"), timedelta(seconds=1)
+    host, second = Host(), timedelta(seconds=1)
     async with served(temporal, host) as clusters:
         handle = await quiet(clusters, "told-burst")
         before, changes, begun = len(host.reports), 0, datetime.now(UTC)
@@ -153,7 +150,7 @@ async def test_a_burst_is_told_at_once_and_then_once_a_second(temporal: Workflow
 async def test_what_changes_nothing_is_not_told_and_what_tells_nothing_new_is_not_written(
     temporal: WorkflowEnvironment,
 ) -> None:
-    host = Host("told-nothing")
+    host = Host()
     async with served(temporal, host) as clusters:
         handle = await quiet(clusters, "told-nothing")
         reports, writes = len(host.reports), host.writes
