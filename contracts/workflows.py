@@ -107,6 +107,7 @@ class Carried(WireModel):
     resource_gone: bool = False
     health: ApiHealth | None = None
     sequence: int = 0
+    reported_at: datetime | None = None
     certificates: dict[str, datetime] = Field(default_factory=dict)
     issued: Certificates = Field(default_factory=dict)
     rotate: bool = False

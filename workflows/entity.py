@@ -82,6 +82,7 @@ class Entity:
     resource_gone: bool = False
     health: ApiHealth | None = None
     sequence: int = 0
+    reported_at: datetime | None = None
     certificates: dict[str, datetime] = field(default_factory=dict)
     issued: Certificates = field(default_factory=dict)
     rotate_at: datetime | None = None
@@ -256,6 +257,7 @@ class Entity:
             resource_gone=self.resource_gone,
             health=self.health,
             sequence=self.sequence,
+            reported_at=self.reported_at,
             certificates=self.certificates,
             issued=self.issued,
             rotate=self.wishes.rotate,
@@ -321,6 +323,7 @@ def _restore(entity: Entity, carried: Carried) -> None:
     entity.resource_gone = carried.resource_gone
     entity.health = carried.health
     entity.sequence = carried.sequence
+    entity.reported_at = carried.reported_at
     entity.certificates = dict(carried.certificates)
     entity.issued = dict(carried.issued)
     entity.rotate_at = carried.rotate_at

@@ -40,6 +40,7 @@ class Reporting:
         self._stopped = False
         self._heard = False
         self._leaving = False
+        self._before = entity.reported_at
         self._events: list[ResourceEvent] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -124,6 +125,9 @@ class Reporting:
         attempt = 0
         while self._entity.resource_uid == resource.uid:
             try:
+                wait = _until_next(self._entity.reported_at)
+                if wait and workflow.patched("last-reports-wait-their-turn"):
+                    await workflow.sleep(wait, summary="last report to the resource")
                 await self._send()
                 await ask(names.RELEASE_RESOURCE, queues.HOST, resource, ReportAnswer, "let the resource go")
             except ActivityError:
@@ -139,10 +143,10 @@ class Reporting:
             self._events = [*self._events, event][-policies.KEPT_EVENTS :]
 
     async def _report(self) -> None:
-        attempt, last = 0, datetime.min.replace(tzinfo=workflow.now().tzinfo)
+        attempt, last, self._before = 0, self._before, None
         while True:
             await workflow.wait_condition(lambda: self._changed or self._stopped)
-            await self._rest(last + policies.REPORT_INTERVAL - workflow.now())
+            await self._rest(_until_next(last))
             if self._stopped:
                 return
             last = workflow.now()
@@ -167,7 +171,7 @@ class Reporting:
         """Tell the resource all that there is to tell; returns whether it is gone, and forgets it then."""
         entity, events = self._entity, self._events
         self._changed, heard, self._heard = False, self._heard, False
-        now = workflow.now()
+        now = entity.reported_at = workflow.now()
         # By the clock, so that a cluster whose history was lost goes on from where it was.
         entity.sequence = max(entity.sequence + 1, int(now.timestamp() * 1000))
         report = StatusReport(
@@ -232,3 +236,8 @@ class Reporting:
             summary="look at the API until something changes",
         )
         return health
+
+
+def _until_next(last: datetime | None) -> timedelta:
+    """Return how long the next report waits for its turn after the last."""
+    return max(last + policies.REPORT_INTERVAL - workflow.now(), timedelta(0)) if last else timedelta(0)

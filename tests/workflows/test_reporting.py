@@ -90,6 +90,8 @@ async def test_a_create_and_a_delete_are_told_and_the_resource_is_let_go(cluster
     assert clusters.script.reports[-1].status.phase == Phase.DELETED
     assert clusters.script.reports[-1].deleting
     assert [resource.uid for resource in clusters.script.released] == [UID]
+    times = [report.reported_at for report in clusters.script.reports]
+    assert min(later - before for before, later in pairwise(times)) >= timedelta(seconds=0.9)
 
 
 async def test_what_can_not_be_planned_is_an_event_with_what_to_do(clusters: Clusters) -> None:
