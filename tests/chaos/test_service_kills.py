@@ -74,7 +74,7 @@ async def test_a_create_survives_the_death_of(
 
 @pytest.mark.parametrize(
     ("kill", "seconds"),
-    [(False, HANDOVER.total_seconds() / 2), (True, HANDOVER.total_seconds() + 10)],
+    [(False, 10), (True, HANDOVER.total_seconds() + 10)],
     ids=["stops in order", "is killed"],
 )
 async def test_workflows_are_taken_over_from_a_worker_that(
@@ -89,10 +89,10 @@ async def test_workflows_are_taken_over_from_a_worker_that(
     assert not looked.done()
     await asyncio.to_thread(up, say)
     began = time.monotonic()
-    told = await asyncio.to_thread(attempt, G8S, "status", created.name)
-    assert told.returncode == 0, told.stderr
     await looked
     waited = time.monotonic() - began
     say(f"taken over {waited:.1f} s after the next worker had started")
     assert waited < seconds
+    told = await asyncio.to_thread(attempt, G8S, "status", created.name)
+    assert told.returncode == 0, told.stderr
     await delete(handle)

@@ -210,7 +210,7 @@ def test_the_numbers_are_the_code_s() -> None:
         DEFAULT_TIMEOUT.seconds / HEARTBEATS,
         policies.HEARTBEAT_TIMEOUT.seconds,
         HANDOVER.seconds,
-    ) == ((32, 4, 4), 1, 5, 10)
+    ) == ((32, 4, 4), 1, 5, 30)
     assert (policies.QUEUE_TIMEOUT.seconds, policies.LOST_REQUEST.seconds) == (120, 1)
     assert (policies.REPORT_INTERVAL.total_seconds(), probing.INTERVAL_SECONDS) == (1, 30)
     assert [policies.backoff(attempt).total_seconds() for attempt in (1, 2, 8, 20, 21)] == [0.5, 1, 60, 60, 300]

@@ -29,11 +29,8 @@ from contracts.workflows import (
     workflow_id,
 )
 
-ANSWER = timedelta(seconds=15)
-"""An update is answered by a worker as soon as it has taken it; one that isn't may not have been taken.
-
-It is longer than workflows are kept for a worker that was killed.
-"""
+ANSWER = timedelta(seconds=10)
+"""An update is answered by a worker as soon as it has taken it; one that isn't may not have been taken."""
 
 _AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 

@@ -29,8 +29,8 @@ from workers.cli.errors import CliError, NoAnswerError, explained
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
-ANSWER = timedelta(seconds=15)
-"""How long a worker may take to answer: longer than workflows are kept for one that was killed."""
+ANSWER = timedelta(seconds=5)
+"""How long a worker may take to answer; it answers in milliseconds when there is one."""
 UPDATE = timedelta(seconds=40)
 """How long an update may take that has something signed by Vault."""
 

@@ -51,12 +51,13 @@ LASTING = 5000
 LASTING_PULSE = timedelta(seconds=30)
 """Their heartbeats: each is a write of Temporal's."""
 
-HANDOVER = timedelta(seconds=10)
+HANDOVER = timedelta(seconds=30)
 """How long a workflow's next task is kept for the worker that has it in memory, before any other may take it.
 
-A killed worker's workflows stand still that long, and who asks them has to have more patience; those of one that
-stops in order don't, but for tasks that were waiting for it already. A task that is handed over while its worker
-is only busy, as with 100 operations at a time, costs a replay of the whole history: time that all others wait for.
+A killed worker's workflows stand still that long when something is for them within ten seconds of its end: after
+those Temporal knows that it is gone. Those of one that stops in order don't, but for tasks that waited for it
+already. A task that is handed over while its worker is only busy, as with 100 operations at a time, costs a replay
+of the whole history: with 10 s here all others wait twice as long.
 """
 
 DIRECT = UnsandboxedWorkflowRunner()

@@ -140,7 +140,7 @@ async def test_no_worker(temporal: WorkflowEnvironment, g8s: Program) -> None:
     result = await g8s.run("status", "unserved")
     await handle.terminate()
     assert result.status == 1
-    assert "no worker answered for default/unserved within 15 s" in result.err
+    assert "no worker answered for default/unserved within 5 s" in result.err
     assert "just status" in result.err
 
 
