@@ -103,7 +103,6 @@ EXPECTED = {
         "update replace_machine",
         "update abandon",
         "sign",
-        "ask_to_report",
         "delete",
         "status Accepted",
         "operation taken up",
