@@ -22,7 +22,8 @@ from workers.bridge.kit.kube import FAILURES, Json, Kube
 from workers.bridge.kit.leader import Lease, LeaseLostError, lead
 from workers.bridge.kit.queue import backoff
 from workers.bridge.kit.reflector import Key
-from workers.bridge.serving import Vitals, serving
+from workers.bridge.kit.serving import Vitals, serving
+from workers.bridge.metrics import cluster_metrics
 from workers.bridge.settings import Settings, from_environment
 from workers.bridge.workflows import ClusterWorkflows
 from workers.client import connect
@@ -118,7 +119,7 @@ async def _work(settings: Settings, kubes: tuple[Kube, Kube], temporal: Client, 
 
     known = {
         "Release": Controller(kube, releases.PATH, publisher.reconcile),
-        "Cluster": Controller(kube, resources.PATH, reconcile_cluster),
+        "Cluster": Controller(kube, resources.PATH, reconcile_cluster, cluster_metrics),
         "Certificate": Controller(kube, certificate_resources.PATH, reconcile_certificate),
     }
     shower = components.Components(behind, issuing, known["Cluster"].objects, known["Certificate"].objects)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
+from prometheus_client.core import Metric
 
 from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.queue import WorkQueue
@@ -20,17 +21,21 @@ Reconcile = Callable[[Key, Json | None], Awaitable[float | None]]
 It may be called twice, late, and after it was cancelled halfway: it compares, and never trusts an event.
 """
 
+Metrics = Callable[[Mapping[Key, Json]], list[Metric]]
+
 log = structlog.get_logger(__name__)
 
 
 class Controller:
     """One kind's reflector, queue and workers."""
 
-    def __init__(self, kube: Kube, path: str, reconcile: Reconcile) -> None:
+    def __init__(self, kube: Kube, path: str, reconcile: Reconcile, metrics: Metrics = lambda _: []) -> None:
+        """Work on the resources below ``path``; ``metrics`` makes some of what they say."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.reflector = Reflector(kube, path, self.queue.add)
         self.reconciles = 0
         self.failures = 0
+        self.metrics = metrics
         self._path = path
         self._reconcile = reconcile
 

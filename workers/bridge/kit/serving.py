@@ -1,7 +1,8 @@
-"""What the bridge tells of itself: alive, ready, and metrics (Prometheus: exposition formats)."""
+"""What an operator tells of itself: alive, ready, and metrics (Prometheus: exposition formats)."""
 
 import contextlib
 from collections.abc import AsyncIterator
+from itertools import chain
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
@@ -11,7 +12,6 @@ from prometheus_client.registry import Collector
 from workers import probes
 from workers.bridge.kit.controller import Controller
 from workers.bridge.kit.kube import Kube
-from workers.bridge.metrics import cluster_metrics
 
 
 class Vitals(Collector):
@@ -54,9 +54,8 @@ class Vitals(Collector):
             known.add_metric([kind], len(controller.reflector.objects))
             looks.add_metric([kind], controller.reconciles)
             failures.add_metric([kind], controller.failures)
-        clusters = self.controllers.get("Cluster")
-        told = cluster_metrics(clusters.reflector.objects) if clusters else []
-        return [requests, leading, waiting, known, looks, failures, *told]
+        told = (controller.metrics(controller.reflector.objects) for controller in self.controllers.values())
+        return [requests, leading, waiting, known, looks, failures, *chain.from_iterable(told)]
 
 
 @contextlib.asynccontextmanager
