@@ -27,10 +27,16 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
-    """Lets one process run all tests of a folder, in their order, as they share what takes long to start."""
+    """Lets one process run all tests of a folder, in their order, as they share what takes long to start.
+
+    Those of workflows come last, and need little: by file both processes have some of them to the end.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        folders = nodeid.partition("::")[0].split("/")[1:-1]
+        file = nodeid.partition("::")[0]
+        folders = file.split("/")[1:-1]
+        if folders == ["workflows"]:
+            return file
         return "/".join(folders[: 2 if folders[:1] == ["activities"] else 1])
 
 
