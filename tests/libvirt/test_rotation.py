@@ -32,8 +32,8 @@ SHARING = {"kubelet", "kube-proxy", "flanneld", "calico-felix"}
 """Programs of a node that show the API the same certificate."""
 
 ROTATIONS = 3
-RATE = 4.0
-"""Requests a second: an emulated processor takes a tenth of a second for a handshake."""
+RATE = 0.5
+"""Requests a second: with 4 an emulated machine has no time left to make keys."""
 
 
 @pytest.fixture(scope="module")
