@@ -28,7 +28,7 @@ from tests.support.stack import say
 
 pytestmark = in_a_room
 CLIENTS_SECONDS = 900
-SHARING = {"kubelet", "kube-proxy", "flanneld", "calico-felix"}
+SHARING = {"kubelet", "kube-proxy", "flannel", "calico-felix"}
 """Programs of a node that show the API the same certificate."""
 
 ROTATIONS = 3
