@@ -1,4 +1,4 @@
-"""The death of Temporal and of OpenBao in the middle of a create, and a worker that is exchanged in order."""
+"""The death of Temporal and of OpenBao in the middle of a create, and of a worker, or its end in order."""
 
 import asyncio
 import contextlib

@@ -93,3 +93,9 @@ def ready_nodes(kubeconfig: Path) -> dict[str, dict[str, Any]]:
         for node in nodes
         if ready <= {item["type"]: item["status"] for item in node["status"]["conditions"]}.items()
     }
+
+
+def internal_address(node: dict[str, Any]) -> str:
+    """Return the address at which a node's cluster reaches it."""
+    (address,) = [item["address"] for item in node["status"]["addresses"] if item["type"] == "InternalIP"]
+    return str(address)

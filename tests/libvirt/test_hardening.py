@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from nodes.ignition import LAYOUT
-from tests.e2e.people import ready_nodes
+from tests.e2e.people import internal_address, ready_nodes
 from tests.libvirt.guests import Guest, in_a_room
 from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
@@ -52,8 +52,7 @@ def test_changes_by_hand_are_written_down_where_a_boot_leaves_them(pods: Pods, m
 
 def test_kubelets_answer_nobody_without_a_certificate(guest: Guest) -> None:
     for node in ready_nodes(guest.kubeconfig).values():
-        (address,) = [item["address"] for item in node["status"]["addresses"] if item["type"] == "InternalIP"]
-        url = f"https://{address}:{KUBELET_PORT}/pods"
+        url = f"https://{internal_address(node)}:{KUBELET_PORT}/pods"
         with pytest.warns(Warning, match="Unverified HTTPS request"):
             answer = requests.get(url, verify=False, timeout=20)  # noqa: S501 - whoever it is, it is to refuse
         assert answer.status_code == 401

@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from tests.e2e.people import ready_nodes
+from tests.e2e.people import internal_address, ready_nodes
 from tests.libvirt.guests import Guest, in_a_room
 from tests.libvirt.machines import HTTP_PORT, MACHINES
 from tests.libvirt.pods import SERVICE, web
@@ -57,8 +57,7 @@ def test_an_ingress_is_reached_from_the_hypervisor(guest: Guest, tmp_path: Path)
     guest.kubectl("apply", "--server-side", "--validate=ignore", "--namespace", NAMESPACE, "--filename", str(file))
     guest.wait_for_pods("--all", "--namespace", NAMESPACE)
     guest.wait_for_pods("--all", "--namespace", "traefik")
-    node = ready_nodes(guest.kubeconfig)[MACHINES[0]]
-    addresses = {found["type"]: found["address"] for found in node["status"]["addresses"]}
-    guest.until(lambda: fetch(addresses["InternalIP"], HOST) == "OK", "the ingress answers")
-    assert fetch(addresses["InternalIP"], "nobody.example.org") == "404"
+    address = internal_address(ready_nodes(guest.kubeconfig)[MACHINES[0]])
+    guest.until(lambda: fetch(address, HOST) == "OK", "the ingress answers")
+    assert fetch(address, "nobody.example.org") == "404"
     guest.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

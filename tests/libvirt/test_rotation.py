@@ -1,7 +1,6 @@
 """Certificates of real virtual machines, renewed while their cluster is used."""
 
 import asyncio
-import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from nodes.ignition import LAYOUT
 from nodes.v1.etcd import CLIENT_PORT
 from nodes.v1.kubelet import KUBELET_PORT
 from tests.bench.clients import Clients, Endpoint
-from tests.e2e.people import G8S, ready_nodes
+from tests.e2e.people import G8S, internal_address, ready_nodes
 from tests.libvirt.guests import Guest, hypervisor_settings, in_a_room
 from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
@@ -63,13 +62,7 @@ async def rotate(guest: Guest) -> ClusterStatus:
 def endpoints(guest: Guest, pods: Pods, api: ssl.SSLContext) -> Iterator[Endpoint]:
     """Yield etcd, which ends a connection without a certificate only after the handshake, and each kubelet."""
     etcd = server_tls(pods.on_machine(MACHINES[0], f"cat {LAYOUT.certificate('etcd-ca')}"))
-    listed = json.loads(guest.kubectl("get", "nodes", "--output", "json"))["items"]
-    addresses = {
-        node["metadata"]["name"]: address["address"]
-        for node in listed
-        for address in node["status"]["addresses"]
-        if address["type"] == "InternalIP"
-    }
+    addresses = {name: internal_address(node) for name, node in ready_nodes(guest.kubeconfig).items()}
     yield (addresses[MACHINES[0]], CLIENT_PORT), etcd
     for address in addresses.values():
         yield (address, KUBELET_PORT), api
