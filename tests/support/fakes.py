@@ -67,7 +67,7 @@ class Script:
         self.gates: dict[str, asyncio.Event] = {}
         self.stubborn: set[str] = set()
         self.left: list[Leftover] = []
-        self.pinned = ""
+        self.pinned: dict[str, str] = {}
         self.unplannable = 0
         self.states: dict[str, MachineState] = {}
         self.removed: list[str] = []
@@ -203,9 +203,9 @@ def fake_activities(script: Script) -> list[Callable[..., Any]]:
         return activity.defn(name=name)(run)
 
     def claims(request: ClaimRequest) -> Claims:
-        script.pinned = script.pinned or request.cluster.cluster_id
+        cluster = request.cluster
         return Claims(
-            cluster_id=script.pinned,
+            cluster_id=script.pinned.setdefault(cluster.name, cluster.cluster_id),
             machine_network="127.64.1.0/24",
             complete=names.RECORD_COMPLETE in script.calls,
         )

@@ -266,7 +266,7 @@ async def test_terminated_entity_starts_again_and_adopts(clusters: Clusters) -> 
     await handle.terminate("test")
     again = await clusters.start("terminated")
     status = await clusters.until(again, lambda status: status.phase == Phase.RUNNING)
-    assert status.cluster_id == clusters.script.pinned
+    assert status.cluster_id == clusters.script.pinned["terminated"]
 
 
 async def test_cancelling_an_adoption_leaves_the_living_cluster_alone(clusters: Clusters) -> None:
