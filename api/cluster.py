@@ -20,6 +20,9 @@ MAX_MACHINES = 200
 
 _KUBERNETES_LABEL = r"^([^/]*\.)?(kubernetes|k8s)\.io/"
 _KUBELET_LABEL = r"^([^/]*\.)?(node|kubelet)\.kubernetes\.io/"
+OUR_LABEL = r"^([^/]*\.)?giantnetes\.io/"
+"""Names of labels and taints that are ours; asked of new clusters only (``api.rules``)."""
+
 _PEM = r"^(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]+\n)+-----END CERTIFICATE-----(\n+|$))+$"
 Certificates = Annotated[str, StringConstraints(pattern=_PEM, max_length=16384)]
 """Certificates and nothing else, so that no key gets into a resource (RFC 7468, section 5)."""
@@ -46,7 +49,14 @@ class ControlPlaneSpec(ApiModel):
 class Taint(ApiModel):
     """A taint that a node registers with."""
 
-    key: LabelKey = Field(description="Key of the taint.")
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            ("!format.qualifiedName().validate(self.key).hasValue()", "key: has no DNS name before its slash"),
+            (f"!self.key.matches(r'{OUR_LABEL}')", "key: giantnetes.io is ours"),
+        )
+    )
+
+    key: Annotated[LabelKey, StringConstraints(max_length=317)] = Field(description="Key of the taint.")
     value: LabelValue = Field(default="", description="Value of the taint; it may be empty.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
         description="What happens to pods that don't tolerate the taint."
@@ -59,6 +69,11 @@ class NodePool(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=validations(
             ("self.min <= self.replicas && self.replicas <= self.max", "replicas must be between min and max"),
+            (
+                "self.labels.all(key, !format.qualifiedName().validate(key).hasValue())",
+                "labels: a key has no DNS name before its slash",
+            ),
+            (f"self.labels.all(key, !key.matches(r'{OUR_LABEL}'))", "labels: giantnetes.io is ours"),
             (
                 f"self.labels.all(key, !key.matches(r'{_KUBERNETES_LABEL}') || key.matches(r'{_KUBELET_LABEL}'))",
                 "labels: the kubernetes.io and k8s.io prefixes are reserved",

@@ -11,7 +11,7 @@ from itertools import chain
 
 from cryptography import x509
 
-from api.cluster import ClusterSpec, NodePool
+from api.cluster import OUR_LABEL, ClusterSpec, NodePool
 from api.model import RESERVED_PREFIXES
 from api.network import apart
 
@@ -41,15 +41,14 @@ VIRTUAL_MACHINES = "10.32.0.0/11"
 VIRTUAL_MEMORY_MIB = {"controlPlane": 2048, "node": 1024}
 """With less a virtual machine starts to end its programs: a quarter of it holds what a boot writes."""
 
-OUR_LABELS = "giantnetes.io"
-
-_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""As Kubernetes takes them before a slash (apimachinery's IsDNS1123Subdomain): its parts may be of any length."""
 
 
 def schema_rules() -> list[tuple[str, str]]:
     """Return the rules of ``faults`` in CEL for the schema of a spec, each with its message.
 
-    Names in the keys of labels and taints are left to ``faults``: as CEL they cost more than the API server gives.
+    Those of labels and taints stand with their models; what CEL can't read, certificates, is left to ``faults``.
     """
     pods, widest = "cidr(self.network.podCIDR).prefixLength()", NODE_MASK - MAX_MASK_DIFFERENCE
     room = [2 ** (NODE_MASK - prefix) for prefix in range(widest, NODE_MASK + 1)]
@@ -149,6 +148,4 @@ def _key_fault(key: str) -> str:
     prefix, slash, _ = key.partition("/")
     if slash and not _SUBDOMAIN.fullmatch(prefix):
         return "has no DNS name before its slash"
-    if slash and (prefix == OUR_LABELS or prefix.endswith(f".{OUR_LABELS}")):
-        return f"is reserved: {OUR_LABELS} is ours"
-    return ""
+    return "is reserved: giantnetes.io is ours" if re.match(OUR_LABEL, key) else ""
