@@ -55,7 +55,15 @@ FINE: list[dict[str, Any]] = [
     {},
     {"network": {"podCIDR": "10.0.0.0/8", "serviceCIDR": "172.16.0.0/16"}},
     {"network": {"podCIDR": "10.244.0.0/22"}, **pool(replicas=3)},
-    pool(labels={"example.com/x": "y", "node.kubernetes.io/x": "y", "x": "", "mygiantnetes.io/x": "", f"{'a' * 64}/x": ""}),
+    pool(
+        labels={
+            "example.com/x": "y",
+            "node.kubernetes.io/x": "y",
+            "x": "",
+            "mygiantnetes.io/x": "",
+            f"{'a' * 64}/x": "",
+        }
+    ),
     pool(taints=[taint("a"), taint("a", "NoExecute"), taint("b")]),
     oidc(usernamePrefix="oidc:", groupsPrefix="sso-"),
 ]

@@ -1,17 +1,13 @@
 """What the bridge writes into ``Certificate`` resources: finalizer and status, and all of those it shows."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 from api.certificate import CertificateStatus
 from api.cluster import API_VERSION
-from api.conditions import READY
-from api.resource import Condition
-from workers.bridge.decisions import condition_of
 from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.reflector import Key
 from workers.bridge.kit.writer import Writer
-from workers.bridge.resources import MANAGER, MESSAGE_LENGTH
+from workers.bridge.resources import MANAGER
 
 PATH: Final = f"/apis/{API_VERSION}/certificates"
 FINALIZER: Final = "certificate.giantnetes.io"
@@ -38,20 +34,3 @@ class CertificateResources(Writer):
         labels = {"app.kubernetes.io/managed-by": "giantnetes", "giantnetes.io/cluster": metadata["name"]}
         head = {"name": key[1], "namespace": key[0], "labels": labels, "ownerReferences": [owner]}
         return await self.apply(key, {"metadata": head, "spec": spec})
-
-
-def condition(resource: Json, status: str, reason: str, message: str) -> Condition:
-    """Return the condition ``Ready`` of a ``Certificate``, which keeps its time while its status stays."""
-    before = condition_of(resource, READY)
-    same = before.get("status") == status
-    since = datetime.fromisoformat(before["lastTransitionTime"]) if same else datetime.now(UTC)
-    return Condition.model_validate(
-        {
-            "type": READY,
-            "status": status,
-            "reason": reason,
-            "message": message[:MESSAGE_LENGTH],
-            "lastTransitionTime": since,
-            "observedGeneration": resource["metadata"]["generation"],
-        }
-    )

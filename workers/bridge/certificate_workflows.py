@@ -1,13 +1,10 @@
 """What the bridge asks Temporal about certificates: to issue one, to remove one, which a cluster has."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
-from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
 
 from contracts import queues
 from contracts.issuing import (
@@ -20,12 +17,8 @@ from contracts.issuing import (
 )
 from contracts.reporting import ResourceReference
 from contracts.workflows import CertificatesAnswer, workflow_id
-from workers.bridge.workflows import ANSWER, NotRunningError, RefusedError, UnansweredError, answered
+from workers.bridge.kit.messages import ANSWER, NotRunningError, answered, ended
 from workflows import policies
-
-UNTAKEN = "no worker takes it"
-WAIT_S = 20.0
-"""How long a certificate is waited for, which takes a second when nothing is away."""
 
 LONGEST = timedelta(minutes=10)
 """How long a run may wait itself, before the next one begins with the cluster as it is by then."""
@@ -82,25 +75,4 @@ class CertificateWorkflows:
                 rpc_timeout=ANSWER,
             )
         )
-        return await _ended(handle)
-
-
-async def _ended(handle: WorkflowHandle[Any, Any]) -> Any:
-    """Wait a while for a workflow's result, or for why it waits itself."""
-    try:
-        return await answered(asyncio.wait_for(handle.result(), WAIT_S))
-    except TimeoutError:
-        pending = (await answered(handle.describe(rpc_timeout=ANSWER))).raw_description.pending_activities
-        reasons = "; ".join(map(_reason, pending)) or UNTAKEN
-        raise UnansweredError(f"{handle.id} waits ({reasons})") from None
-    except WorkflowFailureError as error:
-        cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
-        if not isinstance(cause, ApplicationError):
-            raise UnansweredError(f"{handle.id} has ended ({cause}): it is begun anew") from error
-        raise RefusedError(cause.message, cause.type or "") from error
-
-
-def _reason(pending: PendingActivityInfo) -> str:
-    failure = pending.last_failure
-    told = f"{failure.application_failure_info.type}: {failure.message}" if failure.message else UNTAKEN
-    return f"{pending.activity_type.name}: {told}"
+        return await ended(handle)

@@ -1,27 +1,25 @@
 """From ``Certificate`` resources to Secrets: those of clusters' clients, which people make."""
 
-import json
 import random
 import time
 from datetime import UTC, datetime
 from typing import Final
 
-from pydantic import ValidationError
-
-from api.certificate import CertificateSpec, CertificateStatus
+from api.certificate import CertificateSpec
 from api.conditions import READY, Reason
 from api.errors import ErrorCode
-from contracts.converter import describe
-from contracts.issuing import HeldCertificate, IssueRequest
+from contracts.issuing import IssueRequest
 from contracts.reporting import ResourceReference
 from planning.issuing import renewal_time
-from workers.bridge.certificate_resources import CertificateResources, condition
+from workers.bridge.certificate_resources import CertificateResources
+from workers.bridge.certificate_status import failed, issued
 from workers.bridge.certificate_workflows import CertificateWorkflows
-from workers.bridge.decisions import condition_of
+from workers.bridge.kit.conditions import condition_of
 from workers.bridge.kit.kube import Json, Kube
+from workers.bridge.kit.messages import NotRunningError, RefusedError, UnansweredError
 from workers.bridge.kit.reflector import Key
+from workers.bridge.kit.validation import InvalidError, validated
 from workers.bridge.kit.writer import key_of
-from workers.bridge.workflows import NotRunningError, RefusedError, UnansweredError
 
 LOOK_S: Final = 1800.0
 """How often a certificate is compared with its Secret: whatever was done to that is mended within this time."""
@@ -62,14 +60,12 @@ class Certificates:
 
     async def _compare(self, resource: Json) -> float:
         try:
-            spec = CertificateSpec.model_validate_json(json.dumps(resource["spec"]))
-        except ValidationError as error:
-            await self._fail(resource, Reason.INVALID_SPEC, "; ".join(describe(error)))
+            return await self._issue(resource, validated(CertificateSpec, resource["spec"]))
+        except InvalidError as error:
+            await self._fail(resource, Reason.INVALID_SPEC, str(error))
             return LOOK_S
-        try:
-            return await self._issue(resource, spec)
         except NotRunningError:
-            cluster = f"{key_of(resource)[0]}/{spec.cluster_name}"
+            cluster = f"{key_of(resource)[0]}/{resource['spec']['clusterName']}"
             await self._fail(resource, Reason.CLUSTER_NOT_FOUND, f"there is no cluster {cluster}: apply it first")
             return ABSENT_S
         except RefusedError as error:
@@ -88,37 +84,15 @@ class Certificates:
         start = IssueRequest(
             resource=_reference(resource), generation=generation, spec=spec, cluster=known.context
         )
-        issued = await self._workflows.issue(start)
-        await self._tell(resource, spec, issued.held)
-        renewed_at = renewal_time(spec, issued.held.not_after)
+        answer = await self._workflows.issue(start)
+        await self._resources.tell(resource, issued(resource, spec, answer.held))
+        renewed_at = renewal_time(spec, answer.held.not_after)
         if renewed_at is None:
             return LOOK_S
         return min(max((renewed_at - datetime.now(UTC)).total_seconds() + 1, SOONEST_S), LOOK_S)
 
-    async def _tell(self, resource: Json, spec: CertificateSpec, held: HeldCertificate) -> None:
-        """Write what there is into the status."""
-        ended = held.not_after <= datetime.now(UTC)
-        verdict = ("False", Reason.EXPIRED) if ended else ("True", Reason.ISSUED)
-        status = CertificateStatus(
-            observed_generation=resource["metadata"]["generation"],
-            conditions=[condition(resource, *verdict, held.reason)],
-            serial_number=held.serial,
-            not_before=held.not_before,
-            not_after=held.not_after,
-            renewal_time=renewal_time(spec, held.not_after),
-            reason=held.reason,
-            secret_name=resource["metadata"]["name"],
-        )
-        await self._resources.tell(resource, status)
-
     async def _fail(self, resource: Json, reason: str, message: str) -> None:
-        """Say why there is nothing new; a certificate that is there is as good as it was."""
-        before = CertificateStatus.model_validate(resource.get("status") or {})
-        valid = before.not_after is not None and before.not_after > datetime.now(UTC)
-        verdict = condition(resource, "True" if valid and reason == Reason.ISSUING else "False", reason, message)
-        generation = before.observed_generation if reason == Reason.ISSUING else resource["metadata"]["generation"]
-        update = {"conditions": [verdict], "observed_generation": generation}
-        await self._resources.tell(resource, before.model_copy(update=update))
+        await self._resources.tell(resource, failed(resource, reason, message))
 
 
 def _first_look(resource: Json) -> float:

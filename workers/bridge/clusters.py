@@ -12,22 +12,22 @@ from workers.bridge.decisions import (
     AddFinalizer,
     Apply,
     Delete,
-    Json,
     Operate,
     Refuse,
     Wish,
     accepted,
-    condition_of,
     decide,
     start_of,
 )
 from workers.bridge.endings import Endings
+from workers.bridge.kit.conditions import Json, condition_of
+from workers.bridge.kit.messages import NotRunningError, RefusedError, UnansweredError
 from workers.bridge.kit.reflector import Key
 from workers.bridge.kit.writer import key_of
 from workers.bridge.looks import LOOK_S, Looks
 from workers.bridge.operations import Operations
 from workers.bridge.resources import Resources
-from workers.bridge.workflows import ClusterWorkflows, NotRunningError, RefusedError, UnansweredError
+from workers.bridge.workflows import ClusterWorkflows
 
 PREDECESSOR_S = 5.0
 """When a name is tried again whose predecessor is still being deleted."""

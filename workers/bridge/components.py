@@ -18,13 +18,14 @@ from api.conditions import ConditionType, Reason
 from contracts.vault import Issued
 from contracts.workflows import CertificatesAnswer
 from planning.certificates import Held, Known, certificates
-from workers.bridge.certificate_resources import CertificateResources, condition
+from workers.bridge.certificate_resources import CertificateResources
+from workers.bridge.certificate_status import ready
 from workers.bridge.certificate_workflows import CertificateWorkflows
-from workers.bridge.decisions import condition_of
+from workers.bridge.kit.conditions import condition_of
 from workers.bridge.kit.kube import Json, Kube
+from workers.bridge.kit.messages import NotRunningError, UnansweredError
 from workers.bridge.kit.queue import WorkQueue
 from workers.bridge.kit.reflector import Key
-from workers.bridge.workflows import NotRunningError, UnansweredError
 
 SOON_S: Final = 3.0
 
@@ -145,7 +146,7 @@ class Components:
         """Say of a certificate that it has ended, if it has; by what was shown of it, as nobody can be asked."""
         status = _status_of(resource)
         if status.not_after and status.not_after <= datetime.now(UTC):
-            verdict = condition(resource, "False", Reason.EXPIRED, status.reason)
+            verdict = ready(resource, "False", Reason.EXPIRED, status.reason)
             await self._resources.tell(resource, status.model_copy(update={"conditions": [verdict]}))
 
     async def _remove(self, key: Key) -> None:
@@ -209,7 +210,7 @@ def _status(answer: CertificatesAnswer, machine: str, issued: Issued, resource: 
     reason = Reason.EXPIRED if ended else Reason.NOT_RENEWED if why else Reason.ISSUED
     return CertificateStatus(
         observed_generation=resource["metadata"]["generation"],
-        conditions=[condition(resource, "False" if ended else "True", reason, why or issued.reason)],
+        conditions=[ready(resource, "False" if ended else "True", reason, why or issued.reason)],
         serial_number=issued.serial,
         not_before=issued.starts_at,
         not_after=issued.expires_at,

@@ -3,22 +3,16 @@
 The resource is taken as the API gives it, because it may not fit the models: a definition may have changed since.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
 
 from api.cluster import API_VERSION
 from api.conditions import ConditionType, Reason
 from api.resource import ABANDON, CONFIRM_DELETION, FINALIZER, OPERATION, REQUESTED_BY
 from api.rules import faults
-from contracts.converter import describe
 from contracts.workflows import ClusterInput
+from workers.bridge.kit.conditions import MESSAGE_LENGTH, Json, condition_of
+from workers.bridge.kit.validation import InvalidError, validated
 
-Json = dict[str, Any]
-
-MESSAGE_LENGTH = 1000
 ASKER_LENGTH = 256
 MACHINE_LENGTH = 63
 
@@ -97,12 +91,6 @@ def accepted(resource: Json) -> bool:
     return condition.get("status") == "True" and observed == resource["metadata"]["generation"]
 
 
-def condition_of(resource: Json, kind: str) -> Json:
-    """Return a condition of a resource, an empty one if it has none such."""
-    conditions = (resource.get("status") or {}).get("conditions") or []
-    return next((condition for condition in conditions if condition.get("type") == kind), {})
-
-
 def start_of(resource: Json) -> ClusterInput | Refuse:
     """Return what the workflow is started with, or every faulty field."""
     metadata = resource["metadata"]
@@ -115,9 +103,9 @@ def start_of(resource: Json) -> ClusterInput | Refuse:
         "requestedBy": asker(resource),
     }
     try:
-        start = ClusterInput.model_validate_json(json.dumps(document))
-    except ValidationError as error:
-        return _invalid(describe(error))
+        start = validated(ClusterInput, document)
+    except InvalidError as error:
+        return _invalid(error.faults)
     known = bool((resource.get("status") or {}).get("clusterId"))
     found = [] if known else faults(start.spec)
     return _invalid(found) if found else start

@@ -5,10 +5,12 @@ import structlog
 from api.conditions import Reason
 from api.errors import ErrorCode
 from contracts.workflows import ClusterInput
-from workers.bridge.decisions import Json, asker
+from workers.bridge.decisions import asker
+from workers.bridge.kit.conditions import Json
+from workers.bridge.kit.messages import NotRunningError, RefusedError
 from workers.bridge.kit.writer import key_of
 from workers.bridge.resources import Resources
-from workers.bridge.workflows import ClusterWorkflows, NotRunningError, RefusedError
+from workers.bridge.workflows import ClusterWorkflows
 
 log = structlog.get_logger(__name__)
 

@@ -4,11 +4,12 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from api.conditions import ConditionType, Reason
-from workers.bridge.decisions import Json, condition_of
+from workers.bridge.kit.conditions import Json, condition_of
+from workers.bridge.kit.messages import NotRunningError, UnansweredError
 from workers.bridge.kit.reflector import Key
 from workers.bridge.kit.writer import key_of
 from workers.bridge.resources import Resources
-from workers.bridge.workflows import ClusterWorkflows, NotRunningError, Sign, UnansweredError
+from workers.bridge.workflows import ClusterWorkflows, Sign
 
 SILENCE = timedelta(seconds=90)
 """How long a cluster's probe, its reports or Temporal may be silent: three looks at its API."""

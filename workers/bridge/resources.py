@@ -1,6 +1,5 @@
 """What the bridge writes into ``Cluster`` resources: its finalizer, two conditions, and nothing else."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 from kubernetes.aio.client.exceptions import ApiException
@@ -8,14 +7,13 @@ from kubernetes.aio.client.exceptions import ApiException
 from api.cluster import API_VERSION
 from api.conditions import ConditionType, Reason
 from api.resource import FINALIZER, OPERATION
-from workers.bridge.decisions import Json, condition_of
+from workers.bridge.kit.conditions import Json, condition, condition_of
 from workers.bridge.kit.kube import Kube
 from workers.bridge.kit.reflector import Key
 from workers.bridge.kit.writer import Writer
 
 PATH: Final = f"/apis/{API_VERSION}/clusters"
 MANAGER: Final = "giantnetes-bridge"
-MESSAGE_LENGTH: Final = 1000
 TRIES: Final = 5
 
 
@@ -54,17 +52,6 @@ class Resources(Writer):
     async def _write(
         self, resource: Json, kind: ConditionType, verdict: tuple[str, str, str], manager: str
     ) -> None:
-        before = condition_of(resource, kind)
-        condition = {
-            "type": kind.value,
-            "status": verdict[0],
-            "reason": str(verdict[1]),
-            "message": verdict[2][:MESSAGE_LENGTH],
-            "observedGeneration": resource["metadata"]["generation"],
-        }
-        if all(before.get(key) == value for key, value in condition.items()):
-            return
-        same = before.get("status") == verdict[0]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        condition["lastTransitionTime"] = before["lastTransitionTime"] if same else now
-        await self.apply_status(resource, {"conditions": [condition]}, manager)
+        told = condition(resource, kind, *verdict)
+        if told != condition_of(resource, kind):
+            await self.apply_status(resource, {"conditions": [told]}, manager)

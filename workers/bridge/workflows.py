@@ -1,7 +1,7 @@
 """Messages to the workflows of clusters, and what Temporal itself knows of them."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.enums.v1 import PendingActivityState
@@ -10,12 +10,8 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from contracts import activities as names
 from contracts import queues
@@ -28,27 +24,7 @@ from contracts.workflows import (
     ReplaceMachineRequest,
     workflow_id,
 )
-
-ANSWER = timedelta(seconds=10)
-"""An update is answered by a worker as soon as it has taken it; one that isn't may not have been taken."""
-
-_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
-
-
-class RefusedError(Exception):
-    """The workflow refused a message, saying why; ``code`` is one of ``api.errors`` where it has one."""
-
-    def __init__(self, message: str, code: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class UnansweredError(Exception):
-    """Nobody answered: Temporal is away, or no worker polls. It may have been taken all the same."""
-
-
-class NotRunningError(Exception):
-    """There is no such workflow, or it has ended."""
+from workers.bridge.kit.messages import ANSWER, NotRunningError, answered
 
 
 @dataclass(frozen=True)
@@ -163,21 +139,3 @@ def read_sign(found: WorkflowExecutionDescription) -> Sign:
         heard_at = max(time.ToDatetime(tzinfo=UTC) for time in times)
         return Sign(running=True, heard_at=min([heard_at, *(time.ToDatetime(tzinfo=UTC) for time in reports)]))
     return Sign(running=True)
-
-
-async def answered(call: Any) -> Any:
-    """Await a call to Temporal, and say in our words why it failed."""
-    try:
-        return await call
-    except WorkflowUpdateFailedError as error:
-        cause = error.cause
-        code = (cause.type or "") if isinstance(cause, ApplicationError) else ""
-        raise RefusedError(cause.message if isinstance(cause, ApplicationError) else str(cause), code) from error
-    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
-        raise UnansweredError(f"no worker answered within {ANSWER.seconds} s") from error
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise NotRunningError(error.message) from error
-        if error.status in _AWAY:
-            raise UnansweredError(f"Temporal does not answer: {error.message}") from error
-        raise

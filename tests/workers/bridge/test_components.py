@@ -15,8 +15,8 @@ from workers.bridge import components
 from workers.bridge.certificate_workflows import CertificateWorkflows
 from workers.bridge.components import Components, is_shown
 from workers.bridge.kit.kube import Json, Kube
+from workers.bridge.kit.messages import NotRunningError, UnansweredError
 from workers.bridge.kit.reflector import Key
-from workers.bridge.workflows import NotRunningError, UnansweredError
 
 NOW = datetime.now(UTC)
 CLUSTER: Key = ("default", "demo")

@@ -10,10 +10,11 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
 from workers.bridge import looks as module
-from workers.bridge.decisions import Json
+from workers.bridge.kit.conditions import Json
+from workers.bridge.kit.messages import NotRunningError, UnansweredError
 from workers.bridge.looks import SILENCE, Looks
 from workers.bridge.resources import Resources
-from workers.bridge.workflows import ClusterWorkflows, NotRunningError, Sign, UnansweredError, read_sign
+from workers.bridge.workflows import ClusterWorkflows, Sign, read_sign
 
 RESOURCE: Json = {"metadata": {"namespace": "default", "name": "demo"}}
 
