@@ -39,6 +39,10 @@ class CertificateSpec(ApiModel):
         json_schema_extra=validations(
             ("self.clusterName == oldSelf.clusterName", "clusterName can't be changed: make another one"),
             ("self.machine == oldSelf.machine", "machine can't be changed: those of machines are shown only"),
+            (
+                "self.machine == '' || self == oldSelf",
+                "those of machines are shown only: change spec.certificates of their Cluster",
+            ),
             (f"{_SHOWN} || !self.commonName.contains(':')", _NO_COLON),
             (
                 f"{_SHOWN} || !self.organizations.exists(name, {_RESERVED % 'name'})",
@@ -55,7 +59,7 @@ class CertificateSpec(ApiModel):
     component: DnsLabel = Field(description="What it is for, such as prometheus.")
     machine: MachineName = Field(
         default="",
-        description="The machine that has it, if it is only shown: whatever is changed then is put back.",
+        description="The machine that has it, if it is only shown: nothing of it can be changed then.",
     )
     common_name: Subject = Field(description="The user that Kubernetes takes its holder for.")
     organizations: list[Subject] = Field(

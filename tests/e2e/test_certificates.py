@@ -261,11 +261,9 @@ def test_those_of_components_are_shown_and_put_back(certificates: Certificates, 
         assert told == serials[f"{machine}/state/pki/current/{component}.crt"]
         assert found["status"]["reason"] == "the machine is new"
     name = f"{CLUSTER}.control-plane-1.kube-apiserver"
-    uid = certificates.issued(name)["metadata"]["uid"]
-    change = '{"spec": {"commonName": "somebody"}}'
-    certificates.clusters.kubectl("patch", "certificate", name, "--type=merge", "--patch", change)
-    certificates.until(name, lambda found: found["metadata"]["uid"] != uid)
-    assert certificates.issued(name)["spec"]["commonName"] == "kube-apiserver"
+    change = ("--type=merge", "--patch", '{"status": {"serialNumber": "0a"}}', "--subresource=status")
+    certificates.clusters.kubectl("patch", "certificate", name, *change)
+    certificates.until(name, lambda found: found["status"]["serialNumber"] != "0a")
     certificates.clusters.kubectl("delete", "certificate", name)
     assert certificates.issued(name)["spec"]["commonName"] == "kube-apiserver"
     run(G8S, "certificates", CLUSTER, "--renew")

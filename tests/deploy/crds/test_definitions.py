@@ -304,6 +304,16 @@ def test_names_with_dots_are_those_of_components(kubeconfig: Path, tmp_path: Pat
     assert "no spec.machine" in applied(kubeconfig, tmp_path, posing, "--dry-run=server")
 
 
+def test_those_of_components_are_read_only(kubeconfig: Path, tmp_path: Path) -> None:
+    spec = {**CERTIFICATE, "machine": "workers-1"}
+    shown = {**cluster({}, "demo.workers-1.read"), "kind": "Certificate", "spec": spec}
+    assert applied(kubeconfig, tmp_path, shown) == ""
+    for change in ({"commonName": "a"}, {"ttlHours": 1}, {"dnsNames": ["a.example"]}):
+        told = applied(kubeconfig, tmp_path, {**shown, "spec": {**spec, **change}})
+        assert "change spec.certificates of their Cluster" in told
+    kubectl(kubeconfig, "delete", "certificate", "demo.workers-1.read")
+
+
 def test_fields_are_explained(kubeconfig: Path) -> None:
     told = kubectl(kubeconfig, "explain", "cluster.spec.nodePools")
     assert "Machines of one kind that run workloads." in told
