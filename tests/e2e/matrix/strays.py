@@ -16,13 +16,17 @@ from activities.kubernetes.etcd import read_raw
 from activities.kubernetes.identity import ClientIdentity, mutual_tls
 from activities.vault import worker_identities
 from api.errors import ErrorCode
+from contracts.certificates import Certificate, Usage
 from contracts.errors import StepError
 from contracts.machines import MachineRequest
+from contracts.vault import Authority
 from deploy.docs.access import Connection
 from nodes.model import Layout, MachineConfig
 from nodes.render import render
 from planning.releases import load_releases
+from tests.e2e.matrix.credentials import NOBODY, Credential
 from tests.e2e.matrix.subject import Subject
+from tests.support.guest import CertificateAuthority
 from workers.worker.wiring import installed
 
 Call = Callable[[], None]
@@ -31,6 +35,7 @@ Call = Callable[[], None]
 STRAY_HOST, SECOND_HOST, NODE_HOST = 201, 202, 210
 STRAY, PODS = "stray", "/api/v1/namespaces/default/pods"
 STRAY_GROUP = "stray.example.com"
+AGGREGATED_PORT = 8443
 TTL_SECONDS = 600
 STOP_SECONDS = 10
 
@@ -92,8 +97,8 @@ def _logs(subject: Subject, admin: KubernetesClient) -> Call:
     address = {"type": "InternalIP", "address": subject.context.address(NODE_HOST)}
     status = {"addresses": [address], "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}}}
     spec = {"nodeName": STRAY, "containers": [{"name": STRAY, "image": STRAY}]}
-    admin.create("/api/v1/nodes", {**_object("Node"), "status": status})
-    admin.create(PODS, {**_object("Pod"), "spec": spec})
+    _ensure(admin, "/api/v1/nodes", {**_object("Node"), "status": status})
+    _ensure(admin, PODS, {**_object("Pod"), "spec": spec})
 
     def call() -> None:
         admin.ask("GET", f"{PODS}/{STRAY}/log")
@@ -101,21 +106,38 @@ def _logs(subject: Subject, admin: KubernetesClient) -> Call:
     return call
 
 
-def aggregate(subject: Subject, admin: KubernetesClient, port: int, authority: str) -> None:
-    """Have the API server ask the impostor for an API group, trusting a CA (PEM) for it."""
+def _ensure(admin: KubernetesClient, collection: str, body: Json) -> None:
+    """Make an object, unless there is one of its name."""
+    if not admin.find(f"{collection}/{STRAY}"):
+        admin.create(collection, body)
+
+
+def aggregate(subject: Subject, admin: KubernetesClient, authority: str) -> tuple[str, int]:
+    """Have the API server ask the impostor for an API group, trusting a CA (PEM) for it; returns its address."""
     address = subject.context.address(STRAY_HOST)
     service = {"spec": {"type": "ExternalName", "externalName": address}}
-    admin.create("/api/v1/namespaces/default/services", {**_object("Service"), **service})
+    _ensure(admin, "/api/v1/namespaces/default/services", {**_object("Service"), **service})
     spec = {
         "group": STRAY_GROUP,
         "version": "v1",
         "groupPriorityMinimum": 100,
         "versionPriority": 100,
-        "service": {"name": STRAY, "namespace": "default", "port": port},
+        "service": {"name": STRAY, "namespace": "default", "port": AGGREGATED_PORT},
         "caBundle": base64.b64encode(authority.encode()).decode(),
     }
-    names = {"apiVersion": "apiregistration.k8s.io/v1", "metadata": {"name": f"v1.{STRAY_GROUP}"}}
-    admin.create("/apis/apiregistration.k8s.io/v1/apiservices", {**_object("APIService"), **names, "spec": spec})
+    name = f"v1.{STRAY_GROUP}"
+    head = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": name}}
+    admin.apply(f"/apis/apiregistration.k8s.io/v1/apiservices/{name}", {**head, "spec": spec})
+    return address, AGGREGATED_PORT
+
+
+def aggregated(
+    subject: Subject, authority: CertificateAuthority, name: str = f"{STRAY}.default.svc"
+) -> Credential:
+    """Return the certificate of a server of an API group, for a service's name."""
+    kind = Certificate("aggregated", Authority.KUBERNETES, name, Usage.SERVER, None, "", dns=(name,))
+    identity = authority.issue(kind, subject.context, NOBODY)
+    return Credential(identity.cert_pem, identity.key_pem)
 
 
 def _object(kind: str) -> Json:

@@ -7,20 +7,19 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from contracts.certificates import CERTIFICATES, Certificate, Usage
+from contracts.certificates import CERTIFICATES
 from contracts.machines import MachinePlan, MachineRole
 from contracts.vault import Authority
 from deploy.docs.access import CONNECTIONS, Connection
-from tests.e2e.matrix.credentials import NOBODY, Credential
+from tests.e2e.matrix.credentials import Credential
 from tests.e2e.matrix.impostor import Impostor
-from tests.e2e.matrix.strays import STRAY, STRAY_HOST, aggregate, api_client, calling, impostor_host
+from tests.e2e.matrix.strays import aggregate, aggregated, api_client, calling, impostor_host
 from tests.e2e.matrix.subject import Subject, over
 from tests.support.guest import CertificateAuthority
 
 pytestmark = pytest.mark.timeout(180)
 
 DEADLINE_SECONDS = 60
-AGGREGATED_PORT = 8443
 RIGHT = "right"
 
 
@@ -52,24 +51,15 @@ def test_aggregation(subject: Subject, credentials: Mapping[str, Credential]) ->
     authority = CertificateAuthority("aggregated")
     faces = {
         "of another authority": credentials["kube-apiserver"],
-        "of another service": _aggregated(subject, authority, "other.default.svc"),
-        RIGHT: _aggregated(subject, authority, f"{STRAY}.default.svc"),
+        "of another service": aggregated(subject, authority, "other"),
+        RIGHT: aggregated(subject, authority),
     }
-    address = (subject.context.address(STRAY_HOST), AGGREGATED_PORT)
-    with (
-        Impostor(address, faces, subject.authorities[Authority.FRONT_PROXY]) as impostor,
-        api_client(subject, "admin", subject.context.endpoint) as admin,
-    ):
-        aggregate(subject, admin, AGGREGATED_PORT, authority.pem)
+    with api_client(subject, "admin", subject.context.endpoint) as admin:
+        address = aggregate(subject, admin, authority.pem)
+    with Impostor(address, faces, subject.authorities[Authority.FRONT_PROXY]) as impostor:
         impostor.wait(DEADLINE_SECONDS)
     assert impostor.refused.keys() == faces.keys() - {RIGHT}
     assert x509.load_der_x509_certificate(impostor.accepted[RIGHT]) == credentials["front-proxy-client"].parsed
-
-
-def _aggregated(subject: Subject, authority: CertificateAuthority, name: str) -> Credential:
-    kind = Certificate("aggregated", Authority.KUBERNETES, name, Usage.SERVER, None, "", dns=(name,))
-    identity = authority.issue(kind, subject.context, NOBODY)
-    return Credential(identity.cert_pem, identity.key_pem)
 
 
 async def _faces(
