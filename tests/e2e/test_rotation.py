@@ -10,6 +10,7 @@ from temporalio.client import Client
 
 from api.status import ClusterStatus, Phase
 from deploy.stack import Stack
+from planning.releases import load_releases
 from tests.chaos import living
 from tests.e2e.people import administrator, ready_nodes, update_example
 from tests.support.clusters import Handle, delete, start, status, until_created
@@ -51,12 +52,16 @@ class Rotated:
         return living.pids(self.stack, self.cluster_id)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=sorted(load_releases()))
 async def rotated(
-    stack: Stack, client: Client, leak_search: LeakSearch, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    stack: Stack,
+    client: Client,
+    leak_search: LeakSearch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Rotated]:
-    """The cluster, made."""
-    handle = await start(client, NAME, provider="local")
+    """The cluster, made of each release."""
+    handle = await start(client, NAME, provider="local", release=request.param)
     created = await until_created(client, handle)
     assert created.phase == Phase.RUNNING, created.waiting_on
     kubeconfig = tmp_path_factory.mktemp("kube") / "config"
