@@ -33,7 +33,11 @@ class Clients:
     """Uses the cluster of a kubeconfig, and shakes hands with endpoints, made of the API's TLS context."""
 
     def __init__(
-        self, kubeconfig: Path, endpoints: Callable[[ssl.SSLContext], Iterable[Endpoint]], rate: float = RATE
+        self,
+        kubeconfig: Path,
+        endpoints: Callable[[ssl.SSLContext], Iterable[Endpoint]],
+        rate: float = RATE,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
@@ -45,6 +49,7 @@ class Clients:
         self._tls.load_cert_chain(pair)
         self._endpoints = list(endpoints(self._tls))
         self._rate = rate
+        self._timeout_s = timeout_s
         self.requests = self.handshakes = 0
         self.failed_requests = self.failed_handshakes = self.watch_breaks = 0
         self.failures: list[str] = []
@@ -60,7 +65,7 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(TIMEOUT_S + 1)
+            thread.join(self._timeout_s + 1)
 
     def __str__(self) -> str:
         return (
@@ -69,7 +74,7 @@ class Clients:
         )
 
     def _connect(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(*self._api, timeout=TIMEOUT_S, context=self._tls)
+        return http.client.HTTPSConnection(*self._api, timeout=self._timeout_s, context=self._tls)
 
     def _fresh(self) -> None:
         """Each request on a connection of its own."""
@@ -138,7 +143,7 @@ class Clients:
             self.handshakes += 1
             try:
                 with (
-                    socket.create_connection((address, port), TIMEOUT_S) as plain,
+                    socket.create_connection((address, port), self._timeout_s) as plain,
                     tls.wrap_socket(plain, server_hostname=address),
                 ):
                     pass
