@@ -1,4 +1,4 @@
-"""Look at guest clusters and log in to them; what changes a cluster is said with the `temporal` CLI."""
+"""Look at guest clusters and log in to them; they are made and changed with `kubectl` or the `temporal` CLI."""
 
 import typer
 
@@ -15,7 +15,7 @@ from workers.cli.status import status
 app = typer.Typer(
     name="g8s",
     help=__doc__,
-    epilog="To start, change, cancel and delete clusters see the cheat sheet in README.md. Temporal is found by "
+    epilog="To make, change, cancel and delete clusters see the cheat sheet in README.md. Temporal is found by "
     "TEMPORAL_ADDRESS and profiles, as by the temporal CLI; without them the local stack's is used.",
     rich_markup_mode="markdown",
     no_args_is_help=True,
