@@ -212,6 +212,18 @@ def test_a_certificate_waits_for_its_cluster(certificates: Certificates) -> None
     certificates.clusters.delete("late")
 
 
+def test_a_certificate_follows_its_cluster(certificates: Certificates) -> None:
+    certificates.clusters.apply("remade")
+    certificates.apply("following", clusterName="remade")
+    certificates.issued("following")
+    certificates.clusters.delete("remade")
+    assert certificates.refused("following")["reason"] == "ClusterNotFound"
+    certificates.clusters.apply("remade")
+    certificates.issued("following")
+    certificates.clusters.delete("remade")
+    certificates.clusters.kubectl("delete", "certificate", "following", "--timeout=30s")
+
+
 async def test_a_worker_that_dies_between_any_two_steps_twice(
     certificates: Certificates, stack: Stack, client: Client, tmp_path: Path
 ) -> None:

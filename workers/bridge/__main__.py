@@ -109,6 +109,8 @@ async def _work(settings: Settings, kubes: tuple[Kube, Kube], temporal: Client, 
 
     async def reconcile_cluster(key: Key, resource: Json | None) -> float | None:
         shower.note_cluster(key, resource)
+        for each in issuer.note_cluster(key, resource, known["Certificate"].objects()):
+            known["Certificate"].queue.add_after(each, certificates.SOONEST_S)
         return await reconciler.reconcile(key, resource)
 
     async def reconcile_certificate(key: Key, resource: Json | None) -> float | None:

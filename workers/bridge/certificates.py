@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,6 +36,21 @@ class Certificates:
         self._resources = CertificateResources(kube)
         self._workflows = workflows
         self._due: dict[Key, float] = {}
+        self._clusters: dict[Key, str] = {}
+
+    def note_cluster(self, key: Key, resource: Json | None, known: Mapping[Key, Json]) -> list[Key]:
+        """Return which of the ``known`` certificates want a look soon: their cluster is gone, or there anew."""
+        told = (resource.get("status") or {}).get("clusterId", "") if resource else ""
+        before = self._clusters.get(key, told)
+        if resource is None:
+            self._clusters.pop(key, None)
+        else:
+            self._clusters[key] = told
+        if before == told:
+            return []
+        found = [each for each, item in known.items() if (each[0], item["spec"]["clusterName"]) == key]
+        self._due.update(dict.fromkeys(found, time.monotonic() + SOONEST_S))
+        return found
 
     async def reconcile(self, key: Key, resource: Json | None) -> float | None:
         """Have a certificate issued, renewed or removed; returns when to look again, in seconds."""
