@@ -30,7 +30,7 @@ from tests.support.guest import CertificateAuthority
 from workers.worker.wiring import installed
 
 Call = Callable[[], None]
-"""Makes a client call once. It does nothing for those that call by themselves."""
+"""Makes a client call once. For those that call by themselves it sees that they run: ``EndedError`` otherwise."""
 
 STRAY_HOST, SECOND_HOST, NODE_HOST = 201, 202, 210
 STRAY, PODS = "stray", "/api/v1/namespaces/default/pods"
@@ -38,6 +38,10 @@ STRAY_GROUP = "stray.example.com"
 AGGREGATED_PORT = 8443
 TTL_SECONDS = 600
 STOP_SECONDS = 10
+
+
+class EndedError(Exception):
+    """A program has ended by itself, as an API server does that finds no etcd for 20 s."""
 
 
 def impostor_host(connection: Connection) -> tuple[int, int]:
@@ -70,8 +74,8 @@ def calling(subject: Subject, connection: Connection, folder: Path) -> Iterator[
             with api_client(subject, "admin", subject.context.endpoint) as admin:
                 yield _logs(subject, admin)
         case _:
-            with _program(_config(subject, connection, folder), connection.client, folder):
-                yield lambda: None
+            with _program(_config(subject, connection, folder), connection.client, folder) as call:
+                yield call
 
 
 def _try(call: Callable[[], object]) -> None:
@@ -165,7 +169,7 @@ def _config(subject: Subject, connection: Connection, folder: Path) -> MachineCo
 
 
 @contextmanager
-def _program(config: MachineConfig, name: str, folder: Path) -> Iterator[None]:
+def _program(config: MachineConfig, name: str, folder: Path) -> Iterator[Call]:
     """Run a service of a machine at once, whatever it needs: who it would wait for is the impostor."""
     [service] = [service for service in config.services if service.name == name]
     for path in config.folders:
@@ -182,8 +186,13 @@ def _program(config: MachineConfig, name: str, folder: Path) -> Iterator[None]:
             stdout=output,
             stderr=output,
         )
+
+        def call() -> None:
+            if process.poll() is not None:
+                raise EndedError(f"{name} has ended: {(folder / 'output').read_text()[-2000:]}")
+
         try:
-            yield
+            yield call
         finally:
             process.kill()
             process.wait(STOP_SECONDS)
