@@ -37,8 +37,9 @@ class Clients:
         kubeconfig: Path,
         endpoints: Callable[[ssl.SSLContext], Iterable[Endpoint]],
         rate: float = RATE,
-        timeout_s: float = TIMEOUT_S,
+        handshake_s: float = TIMEOUT_S,
     ) -> None:
+        """Send ``rate`` requests a second; a handshake may take ``handshake_s``."""
         config = yaml.safe_load(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         parts = urlsplit(cluster["server"])
@@ -49,7 +50,7 @@ class Clients:
         self._tls.load_cert_chain(pair)
         self._endpoints = list(endpoints(self._tls))
         self._rate = rate
-        self._timeout_s = timeout_s
+        self._handshake_s = handshake_s
         self.requests = self.handshakes = 0
         self.failed_requests = self.failed_handshakes = self.watch_breaks = 0
         self.failures: list[str] = []
@@ -65,7 +66,7 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(self._timeout_s + 1)
+            thread.join(max(TIMEOUT_S, self._handshake_s) + 1)
 
     def __str__(self) -> str:
         return (
@@ -74,7 +75,7 @@ class Clients:
         )
 
     def _connect(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(*self._api, timeout=self._timeout_s, context=self._tls)
+        return http.client.HTTPSConnection(*self._api, timeout=TIMEOUT_S, context=self._tls)
 
     def _fresh(self) -> None:
         """Each request on a connection of its own."""
@@ -143,7 +144,7 @@ class Clients:
             self.handshakes += 1
             try:
                 with (
-                    socket.create_connection((address, port), self._timeout_s) as plain,
+                    socket.create_connection((address, port), self._handshake_s) as plain,
                     tls.wrap_socket(plain, server_hostname=address),
                 ):
                     pass

@@ -30,8 +30,8 @@ CLIENTS_SECONDS = 900
 SHARING = {"kubelet", "kube-proxy", "flannel", "calico-felix"}
 """Programs of a node that show the API the same certificate."""
 
-TIMEOUT_S = 60
-"""How long a client waits: an emulated kubelet at times takes more than ten seconds for a handshake."""
+HANDSHAKE_S = 60
+"""An emulated kubelet at times takes more than ten seconds for one."""
 
 ROTATIONS = 3
 RATE = 0.5
@@ -73,7 +73,7 @@ def endpoints(guest: Guest, pods: Pods, api: ssl.SSLContext) -> Iterator[Endpoin
 
 async def test_all_are_renewed_again_and_again_and_no_client_notices(guest: Guest, pods: Pods) -> None:
     before, running = await known(guest), {machine: started(pods, machine) for machine in MACHINES}
-    with Clients(guest.kubeconfig, partial(endpoints, guest, pods), RATE, TIMEOUT_S) as clients:
+    with Clients(guest.kubeconfig, partial(endpoints, guest, pods), RATE, HANDSHAKE_S) as clients:
         for _ in range(ROTATIONS):
             began = time.monotonic()
             found = await rotate(guest)
