@@ -21,7 +21,7 @@ MAX_MACHINES = 200
 _KUBERNETES_LABEL = r"^([^/]*\.)?(kubernetes|k8s)\.io/"
 _KUBELET_LABEL = r"^([^/]*\.)?(node|kubelet)\.kubernetes\.io/"
 OUR_LABEL = r"^([^/]*\.)?giantnetes\.io/"
-"""Names of labels and taints that are ours; asked of new clusters only (``api.rules``)."""
+"""Names of labels and taints that are ours. Python asks this of new clusters only (``api.rules``)."""
 
 _PEM = r"^(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]+\n)+-----END CERTIFICATE-----(\n+|$))+$"
 Certificates = Annotated[str, StringConstraints(pattern=_PEM, max_length=16384)]

@@ -79,7 +79,9 @@ ERRORS: dict[ErrorCode, ErrorInfo] = {
     ),
     ErrorCode.NAME_CONFLICT: ErrorInfo(Fault.CONFIGURATION, "choose another name or namespace", retryable=False),
     ErrorCode.CLUSTER_COMPLETE: ErrorInfo(
-        Fault.CONFIGURATION, "`retry` goes on adopting the cluster, `delete` deletes it", retryable=False
+        Fault.CONFIGURATION,
+        "a cancel never undoes a living cluster: `delete` deletes it; an adoption goes on with `retry`",
+        retryable=False,
     ),
     ErrorCode.CLUSTER_NOT_READY: ErrorInfo(
         Fault.CONFIGURATION, "apply the cluster, or wait until it is made; it goes on by itself", retryable=True

@@ -1,7 +1,8 @@
 """What a new cluster's spec must keep beyond the shape of its fields. Pure: the same rule for all who ask.
 
 The models can't say it: they also read histories and registry entries, where a rule that came later would end
-living runs. So planning asks this for clusters that don't exist yet, and nobody asks it for those that do.
+living runs. So planning asks this for clusters that don't exist yet, and nobody asks it for those that do, but the
+API server where somebody changes such a field.
 """
 
 import re

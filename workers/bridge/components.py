@@ -1,7 +1,7 @@
 """``Certificate`` resources that show which certificates the machines of clusters have: read-only.
 
 They follow what clusters' workflows know, behind everything else: what is written about the operations of clusters
-goes before. Whatever people change of them is put back.
+goes before. Those that people delete, or whose status they edit, are put back.
 """
 
 import asyncio

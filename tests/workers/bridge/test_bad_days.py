@@ -32,7 +32,7 @@ SECONDS = 90.0
 OUTAGE_S = 60.0
 REQUESTS_PER_S = 2
 NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-"""What a schema takes, and the models don't."""
+"""What a schema takes, and our rules don't."""
 
 
 @contextmanager

@@ -166,10 +166,11 @@ async def test_a_renewal_changes_the_status_alone(shower: Components, world: Wor
 async def test_what_is_changed_or_deleted_by_hand_is_put_back(shower: Components, world: World) -> None:
     await shown(shower, world)
     changed = copy.deepcopy(world.certificates[KUBELET])
-    changed["spec"]["commonName"] = "somebody"
+    serial = changed["status"]["serialNumber"]
+    changed["status"]["serialNumber"] = "0a"
     world.certificates[KUBELET] = changed
     shower.note(KUBELET, changed)
-    await until(lambda: world.certificates[KUBELET]["spec"]["commonName"] == "system:node:workers-1")
+    await until(lambda: world.certificates[KUBELET]["status"]["serialNumber"] == serial)
     del world.certificates[API]
     shower.note(API, None)
     await until(lambda: API in world.certificates)
