@@ -43,7 +43,7 @@ from contracts.machines import (
 )
 from tests.activities.vault.records import MemoryRecords
 from tests.support.fakes import Script, fake_activities, fake_queues
-from tests.support.temporal import SANDBOX
+from tests.support.temporal import SANDBOX, end_all
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import Queue, make_workers
 
@@ -122,6 +122,7 @@ class Site:
     @contextlib.asynccontextmanager
     async def served(self) -> AsyncIterator["Site"]:
         """Serve everything but the hypervisors, which ``wake`` starts one by one."""
+        await end_all(self._environment.client)
         known, table = Hypervisors(self.records), PlacementTable(self.records)
         real: list[Callable[..., Any]] = [known.enrolled, known.enrol, known.mark, known.forget, known.swept]
         real += [known.silent, table.place, table.find, table.networks, table.vacate]

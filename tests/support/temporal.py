@@ -1,10 +1,13 @@
 """A Temporal server for tests: the real dev server that the local stack runs."""
 
+import asyncio
+import contextlib
 import sysconfig
 from pathlib import Path
 
 from temporalio.api.workflowservice.v1 import ListNamespacesRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -33,6 +36,15 @@ async def start_server(*arguments: str) -> WorkflowEnvironment:
         dev_server_existing_path=temporal_cli(),
         dev_server_extra_args=list(arguments),
     )
+
+
+async def end_all(client: Client) -> None:
+    """Terminate every workflow that runs."""
+    while running := [each async for each in client.list_workflows('ExecutionStatus = "Running"')]:
+        for each in running:
+            with contextlib.suppress(RPCError):
+                await client.get_workflow_handle(each.id).terminate("its test is over")
+        await asyncio.sleep(0.1)
 
 
 async def every_namespace(client: Client) -> list[Client]:

@@ -14,7 +14,7 @@ from contracts import queues
 from contracts.workflows import CLUSTER, Accepted, workflow_id
 from tests.support.fakes import Script, fake_queues
 from tests.support.resources import cluster_input
-from tests.support.temporal import SANDBOX
+from tests.support.temporal import SANDBOX, end_all
 from workers.worker.interceptors import ActivityBoundary
 from workers.worker.serving import make_workers
 
@@ -75,8 +75,12 @@ def script() -> Script:
 async def served(
     environment: WorkflowEnvironment, script: Script, client: Client | None = None
 ) -> AsyncIterator[Clusters]:
-    """Serve all queues with scripted activities, by ``client`` if it has something of its own."""
+    """Serve all queues with scripted activities, by ``client`` if it has something of its own.
+
+    What tests before have left is ended first: it would call this script.
+    """
     client = client or environment.client
+    await end_all(client)
     async with contextlib.AsyncExitStack() as stack:
         for worker in make_workers(client, fake_queues(script), [ActivityBoundary()], SANDBOX):
             await stack.enter_async_context(worker)

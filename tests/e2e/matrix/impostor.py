@@ -59,7 +59,7 @@ class Impostor:
         """Take one connection. One that ends without a word, as at a client's own end, decides nothing."""
         connection, _ = self._listener.accept()
         connection.settimeout(TIMEOUT_SECONDS)
-        with connection, suppress(ConnectionError, ssl.SSLEOFError):
+        with connection, suppress(ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             try:
                 with context.wrap_socket(connection, server_side=True) as secure:
                     self.accepted[name] = secure.getpeercert(binary_form=True) or b""
