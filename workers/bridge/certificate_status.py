@@ -7,7 +7,8 @@ from api.conditions import READY, Reason
 from api.resource import Condition
 from contracts.issuing import HeldCertificate
 from planning.issuing import renewal_time
-from workers.bridge.kit.conditions import Json, condition
+from workers.bridge.kit.conditions import condition
+from workers.bridge.kit.kube import Json
 
 
 def ready(resource: Json, status: str, reason: str, message: str) -> Condition:

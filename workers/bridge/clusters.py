@@ -20,7 +20,8 @@ from workers.bridge.decisions import (
     start_of,
 )
 from workers.bridge.endings import Endings
-from workers.bridge.kit.conditions import Json, condition_of
+from workers.bridge.kit.conditions import condition_of
+from workers.bridge.kit.kube import Json
 from workers.bridge.kit.messages import NotRunningError, RefusedError, UnansweredError
 from workers.bridge.kit.reflector import Key
 from workers.bridge.kit.writer import key_of

@@ -10,7 +10,8 @@ from api.conditions import ConditionType, Reason
 from api.resource import ABANDON, CONFIRM_DELETION, FINALIZER, OPERATION, REQUESTED_BY
 from api.rules import faults
 from contracts.workflows import ClusterInput
-from workers.bridge.kit.conditions import MESSAGE_LENGTH, Json, condition_of
+from workers.bridge.kit.conditions import MESSAGE_LENGTH, condition_of
+from workers.bridge.kit.kube import Json
 from workers.bridge.kit.validation import InvalidError, validated
 
 ASKER_LENGTH = 256

@@ -6,7 +6,7 @@ from api.conditions import Reason
 from api.errors import ErrorCode
 from contracts.workflows import ClusterInput
 from workers.bridge.decisions import asker
-from workers.bridge.kit.conditions import Json
+from workers.bridge.kit.kube import Json
 from workers.bridge.kit.messages import NotRunningError, RefusedError
 from workers.bridge.kit.writer import key_of
 from workers.bridge.resources import Resources

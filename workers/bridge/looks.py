@@ -4,7 +4,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from api.conditions import ConditionType, Reason
-from workers.bridge.kit.conditions import Json, condition_of
+from workers.bridge.kit.conditions import condition_of
+from workers.bridge.kit.kube import Json
 from workers.bridge.kit.messages import NotRunningError, UnansweredError
 from workers.bridge.kit.reflector import Key
 from workers.bridge.kit.writer import key_of

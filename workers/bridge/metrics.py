@@ -8,7 +8,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from api.conditions import ConditionType
 from api.errors import ERRORS, ErrorCode
 from api.status import Phase
-from workers.bridge.kit.conditions import Json, condition_of
+from workers.bridge.kit.conditions import condition_of
+from workers.bridge.kit.kube import Json
 from workers.bridge.kit.reflector import Key
 
 LABELS = ("cluster_namespace", "cluster_name")

@@ -5,7 +5,8 @@ import hashlib
 from api.conditions import ConditionType, Reason
 from api.resource import OPERATION
 from workers.bridge.decisions import Operate, asker
-from workers.bridge.kit.conditions import Json, condition_of
+from workers.bridge.kit.conditions import condition_of
+from workers.bridge.kit.kube import Json
 from workers.bridge.kit.messages import RefusedError
 from workers.bridge.kit.writer import key_of
 from workers.bridge.resources import Resources

@@ -7,8 +7,8 @@ from kubernetes.aio.client.exceptions import ApiException
 from api.cluster import API_VERSION
 from api.conditions import ConditionType, Reason
 from api.resource import FINALIZER, OPERATION
-from workers.bridge.kit.conditions import Json, condition, condition_of
-from workers.bridge.kit.kube import Kube
+from workers.bridge.kit.conditions import condition, condition_of
+from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.reflector import Key
 from workers.bridge.kit.writer import Writer
 

@@ -10,7 +10,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
 from workers.bridge import looks as module
-from workers.bridge.kit.conditions import Json
+from workers.bridge.kit.kube import Json
 from workers.bridge.kit.messages import NotRunningError, UnansweredError
 from workers.bridge.looks import SILENCE, Looks
 from workers.bridge.resources import Resources

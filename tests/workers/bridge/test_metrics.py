@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from workers.bridge.kit.conditions import Json
+from workers.bridge.kit.kube import Json
 from workers.bridge.metrics import cluster_metrics
 
 

@@ -1,9 +1,9 @@
 """Conditions of resources (Kubernetes API conventions: typical status properties). Pure but for the clock."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-Json = dict[str, Any]
+from workers.bridge.kit.kube import Json
 
 MESSAGE_LENGTH: Final = 1000
 
