@@ -15,6 +15,7 @@ from planning.issuing import renewal_time
 from workers.bridge.certificate_resources import CertificateResources
 from workers.bridge.certificate_status import failed, issued
 from workers.bridge.certificate_workflows import CertificateWorkflows
+from workers.bridge.components import is_shown
 from workers.bridge.kit.conditions import condition_of
 from workers.bridge.kit.kube import Json, Kube
 from workers.bridge.kit.messages import NotRunningError, RefusedError, UnansweredError
@@ -48,7 +49,11 @@ class Certificates:
             self._clusters[key] = told
         if before == told:
             return []
-        found = [each for each, item in known.items() if (each[0], item["spec"]["clusterName"]) == key]
+        found = [
+            each
+            for each, item in known.items()
+            if (each[0], item["spec"]["clusterName"]) == key and not is_shown(each, item)
+        ]
         self._due.update(dict.fromkeys(found, time.monotonic() + SOONEST_S))
         return found
 
