@@ -6,7 +6,7 @@ import pytest
 
 from api.rules import MACHINE_PORTS, faults
 from tests.support.guest import CertificateAuthority
-from tests.support.resources import cluster
+from tests.support.resources import NO_CERTIFICATE, cluster
 
 
 def pool(**fields: Any) -> dict[str, Any]:
@@ -20,8 +20,6 @@ def taint(key: str, effect: str = "NoSchedule", value: str = "") -> dict[str, st
 def oidc(**fields: str) -> dict[str, Any]:
     return {"apiServer": {"oidc": {"issuerURL": "https://a", "clientID": "b", **fields}}}
 
-
-NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 FAULTY: list[tuple[dict[str, Any], str, str]] = [
     ({"network": {"podCIDR": "10.244.0.0/255.255.0.0"}}, "spec.network.podCIDR", "write it as 10.244.0.0/16"),

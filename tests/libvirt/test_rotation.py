@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from activities.kubernetes.identity import server_tls
-from api.status import ClusterStatus
 from contracts.workflows import Accepted, CertificatesAnswer
 from deploy.stack import Stack
 from nodes.ignition import LAYOUT
@@ -22,7 +21,7 @@ from tests.e2e.people import G8S, internal_address, ready_nodes
 from tests.libvirt.guests import Guest, hypervisor_settings, in_a_room
 from tests.libvirt.machines import MACHINES
 from tests.libvirt.pods import Pods
-from tests.support.clusters import status
+from tests.support.clusters import rotate
 from tests.support.stack import say
 
 pytestmark = in_a_room
@@ -54,14 +53,6 @@ def started(pods: Pods, machine: str) -> str:
     return pods.on_machine(machine, f"systemctl show --property=Id,ExecMainStartTimestampMonotonic $({listed})")
 
 
-async def rotate(guest: Guest) -> ClusterStatus:
-    before = (await status(guest.handle)).recent_operations[-1]
-    await guest.handle.execute_update("rotate_certificates", {"reason": "test"}, result_type=Accepted)
-    while (found := await status(guest.handle)).recent_operations[-1] == before:
-        await asyncio.sleep(0.5)
-    return found
-
-
 def endpoints(guest: Guest, pods: Pods, api: ssl.SSLContext) -> Iterator[Endpoint]:
     """Yield etcd, which ends a connection without a certificate only after the handshake, and each kubelet."""
     etcd = server_tls(pods.on_machine(MACHINES[0], f"cat {LAYOUT.certificate('etcd-ca')}"))
@@ -76,7 +67,7 @@ async def test_all_are_renewed_again_and_again_and_no_client_notices(guest: Gues
     with Clients(guest.kubeconfig, partial(endpoints, guest, pods), RATE, HANDSHAKE_S) as clients:
         for _ in range(ROTATIONS):
             began = time.monotonic()
-            found = await rotate(guest)
+            found = await rotate(guest.handle)
             took = time.monotonic() - began
             say(f"certificates of {len(MACHINES)} virtual machines were renewed in {took:.1f} s; {clients}")
             assert (found.recent_operations[-1].outcome, found.unrenewed) == ("Succeeded", {})
@@ -119,7 +110,7 @@ async def test_a_machine_whose_clock_is_an_hour_off_is_renewed(guest: Guest, pod
     machine, before = MACHINES[-1], await known(guest)
     pods.on_machine(machine, f"systemctl stop chrony; date --set='{off}'")
     try:
-        found = await rotate(guest)
+        found = await rotate(guest.handle)
         there = int(pods.on_machine(machine, "date +%s"))
     finally:
         pods.on_machine(machine, f"date --set=@{time.time():.0f}; systemctl start chrony")

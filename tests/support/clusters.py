@@ -54,6 +54,15 @@ async def status(handle: Handle) -> ClusterStatus:
     return found
 
 
+async def rotate(handle: Handle) -> ClusterStatus:
+    """Have all certificates renewed; returns the status after it."""
+    before = (await status(handle)).recent_operations[-1]
+    await handle.execute_update("rotate_certificates", {"reason": "test"}, result_type=Accepted)
+    while (found := await status(handle)).recent_operations[-1] == before:
+        await asyncio.sleep(0.5)
+    return found
+
+
 async def delete(handle: Handle) -> str:
     """Delete a cluster and wait for its end."""
     await handle.execute_update("delete", {"reason": "test"}, result_type=Accepted)

@@ -9,6 +9,9 @@ from contracts.workflows import ClusterInput
 NO_QUOTAS = Path(__file__).parent / "no_quotas.yaml"
 """A file of quotas for those who make as many clusters as they want."""
 
+NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+"""What a schema takes for a certificate, and our rules don't."""
+
 
 def cluster_document(name: str = "demo", **spec: Any) -> dict[str, Any]:
     """Return a small valid cluster as a user would write it."""

@@ -9,17 +9,15 @@ import pytest
 from cryptography import x509
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from api.status import ClusterStatus
 from contracts.certificates import CERTIFICATES
 from contracts.vault import Authority
-from contracts.workflows import Accepted
 from deploy.docs.access import CONNECTIONS, Connection
 from tests.chaos import living
 from tests.e2e.matrix.credentials import held
 from tests.e2e.matrix.impostor import Impostor
 from tests.e2e.matrix.strays import Call, EndedError, aggregate, aggregated, api_client, calling, impostor_host
 from tests.e2e.matrix.subject import Subject
-from tests.support.clusters import Handle
+from tests.support.clusters import Handle, rotate
 from tests.support.guest import CertificateAuthority
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,10 +31,7 @@ OWN = [each for each in CONNECTIONS if each.client == "kube-apiserver"]
 async def rotated(subject: Subject, handle: Handle) -> None:
     """Rotate the cluster's certificates; nothing of it is restarted."""
     running = living.pids(subject.stack, subject.context.cluster_id)
-    done = len((await handle.query("status", result_type=ClusterStatus)).recent_operations)
-    await handle.execute_update("rotate_certificates", {"reason": "test"}, result_type=Accepted)
-    while len((found := await handle.query("status", result_type=ClusterStatus)).recent_operations) == done:
-        await asyncio.sleep(0.1)
+    found = await rotate(handle)
     assert found.recent_operations[-1].outcome == "Succeeded"
     assert living.pids(subject.stack, subject.context.cluster_id) == running
 

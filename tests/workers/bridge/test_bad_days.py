@@ -23,6 +23,7 @@ from deploy.stack import Stack, up
 from deploy.stack.ports import is_free
 from tests.e2e.people import G8S, attempt, run, temporal
 from tests.support.resourced import Json, Resourced, condition
+from tests.support.resources import NO_CERTIFICATE
 from tests.support.stack import say
 from tests.workers.bridge.conftest import DEFAULT, kube_client
 from workers.bridge.kit.kube import Kube
@@ -31,8 +32,6 @@ pytestmark = pytest.mark.timeout(400)
 SECONDS = 90.0
 OUTAGE_S = 60.0
 REQUESTS_PER_S = 2
-NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-"""What a schema takes, and our rules don't."""
 
 
 @contextmanager
