@@ -116,6 +116,7 @@ class Carried(WireModel):
     awaited: dict[str, Awaited] = Field(default_factory=dict)
     accesses: list[Access] = Field(default_factory=list)
     askers: dict[str, str] = Field(default_factory=dict)
+    operation: OperationStatus | None = None
 
 
 class CertificatesAnswer(WireModel):

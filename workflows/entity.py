@@ -266,6 +266,7 @@ class Entity:
             awaited=self.awaited,
             accesses=self.accesses,
             askers=self.wishes.askers,
+            operation=self.operation if self.operation and self.operation.outcome else None,
         )
 
 
@@ -330,3 +331,4 @@ def _restore(entity: Entity, carried: Carried) -> None:
     entity.unrenewed = dict(carried.unrenewed)
     entity.awaited = dict(carried.awaited)
     entity.accesses = list(carried.accesses)
+    entity.operation = carried.operation

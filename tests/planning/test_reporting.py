@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cluster import ClusterSpec
-from api.errors import ERRORS, ErrorCode
 from api.resource import ClusterResourceStatus, Condition
 from api.status import ClusterStatus, ErrorStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.reporting import ApiHealth, ResourceReference, StatusReport
@@ -139,10 +138,6 @@ FAILED: dict[str, Any] = {
         ),
         (report(waiting_on="VaultSealed: it is sealed"), {"Degraded": ("True", "Waiting")}),
         (
-            report(health=None, **{**NEW, "phase": Phase.FAILED, "waiting_on": "UnknownRelease: there is none"}),
-            {"Degraded": ("True", "UnknownRelease"), "Progressing": ("False", "Idle")},
-        ),
-        (
             report(deleting=True, phase=Phase.DELETING),
             {"Deleting": ("True", "DeletionAskedFor"), "Available": ("False", "DeletionAskedFor")},
         ),
@@ -161,12 +156,9 @@ def test_conditions(given: StatusReport, expected: dict[str, tuple[str, str]]) -
             report(phase=Phase.DEGRADED),
             "an operation ended unfinished: machines are looked at within a minute",
         ),
-        (
-            report(health=None, **{**NEW, "phase": Phase.FAILED, "waiting_on": "UnknownRelease: there is none"}),
-            f"there is none; {ERRORS[ErrorCode.UNKNOWN_RELEASE].hint}",
-        ),
+        (report(health=None, **FAILED), f"{ERROR.message}; {ERROR.hint}"),
     ],
-    ids=["an operation ended unfinished", "nothing could be planned"],
+    ids=["an operation ended unfinished", "the create failed"],
 )
 def test_what_is_degraded_says_why_and_what_to_do(given: StatusReport, message: str) -> None:
     [found] = [condition for condition in told(given).conditions if condition.type == "Degraded"]

@@ -7,7 +7,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from api.resource import ClusterResourceStatus
-from api.status import ErrorStatus, OperationRecord, OperationStatus, StepState, StepStatus
+from api.status import ErrorStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.workflows import ApplyRequest, ClusterInput
 from tests.support.resources import cluster, cluster_input
 from workflows.entity import Entity, new_entity
@@ -52,17 +52,39 @@ def test_the_last_ten_operations_are_kept_the_newest_at_the_end() -> None:
     assert len(wanted) == ClusterResourceStatus.model_json_schema()["properties"]["recentOperations"]["maxItems"]
 
 
+def continued(one: Entity) -> Entity:
+    """Return the state at the start of the run after."""
+    renewed = ClusterInput.model_validate({**cluster_input().model_dump(), "carried": one.carried()})
+    return new_entity(renewed, "c2", NOW)
+
+
 def test_the_next_run_knows_them_too() -> None:
     one = entity()
     for number in range(12):
         one.operation = repair(number)
         one.end_operation(NOW)
-    renewed = ClusterInput.model_validate({**cluster_input().model_dump(), "carried": one.carried()})
-    again = new_entity(renewed, "c2", NOW)
-    assert again.recent == one.recent
+    again = continued(one)
+    assert (again.recent, again.operation) == (one.recent, one.operation)
     again.operation = repair(12)
     again.end_operation(NOW)
     assert [record.id for record in again.recent] == [f"c/repair/{number}" for number in range(3, 13)]
+
+
+def test_the_next_run_knows_that_a_create_failed_halfway() -> None:
+    """Another spec would not create what is there already."""
+    one, other = entity(), cluster(release="1.36.3-1").spec
+    done = StepStatus(name="claim", title="Claim", state=StepState.DONE, started_at=NOW, finished_at=NOW)
+    failed = {"finished_at": NOW, "outcome": "Failed", "last_error": ERROR, "steps": [done]}
+    one.phase, one.operation = Phase.FAILED, repair(0).model_copy(update=failed)
+    assert not continued(one).wants_other(other)
+    one.operation = one.operation.model_copy(update={"steps": []})
+    assert continued(one).wants_other(other)
+
+
+def test_the_next_run_plans_anew_what_had_not_begun() -> None:
+    one = entity()
+    one.operation = repair(0).model_copy(update={"finished_at": None, "outcome": None})
+    assert continued(one).operation is None
 
 
 def test_a_failure_tells_why() -> None:
