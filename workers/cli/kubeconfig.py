@@ -165,7 +165,8 @@ def _explain(path: Path, request: KubeconfigRequest, certificate: UserCertificat
     groups = f" of {', '.join(request.groups)}" if request.groups else ""
     until = clock(datetime.fromisoformat(certificate.not_after))
     errors().print(f"{path}: for {request.user}{groups}, valid until {until}, serial {certificate.serial}")
-    typer.echo(f"kubectl --kubeconfig {path} get nodes")
+    # Who has no groups may do nothing yet but ask who they are (Kubernetes: ClusterRole system:basic-user).
+    typer.echo(f"kubectl --kubeconfig {path} {'get nodes' if request.groups else 'auth whoami'}")
     if not request.groups:
         errors().print(
             f"Without groups {request.user} may do what is bound to the name, which is nothing at first: "

@@ -74,7 +74,7 @@ async def test_writes_a_private_file_and_says_how_to_use_it(cluster: str, g8s: P
     assert result.status == 0
     path = g8s.home / ".kube" / f"giantnetes.default.{cluster}.yaml"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert result.out == f"kubectl --kubeconfig {path} get nodes\n"
+    assert result.out == f"kubectl --kubeconfig {path} auth whoami\n"
     assert "for jane, valid until" in result.err
     assert "--group viewers, developers or admins" in result.err
     assert "clusterrolebinding" in result.err
@@ -94,6 +94,7 @@ async def test_other_names_files_and_standard_output(cluster: str, g8s: Program,
         "kubeconfig", cluster, "--user", "joe", "--group", "developers", "--output", str(target)
     )
     assert result.status == 0
+    assert result.out == f"kubectl --kubeconfig {target} get nodes\n"
     assert "for joe of developers" in result.err
     assert yaml.safe_load(target.read_text())["users"][0]["name"] == f"joe@default/{cluster}"
     result = await g8s.run("kubeconfig", cluster, "--output", "-")
