@@ -1,13 +1,11 @@
 """Hypervisors, and clusters that are spread over them: cordoned, evacuated, silent, dead and back again."""
 
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from api.status import ClusterStatus, Phase
@@ -32,12 +30,8 @@ async def site(skipping: WorkflowEnvironment, script: Script) -> AsyncIterator[S
 
 
 @pytest.fixture
-async def clusters(skipping: WorkflowEnvironment, script: Script) -> AsyncIterator[Clusters]:
-    """Clients, after whom nothing runs on."""
-    yield Clusters(skipping.client, script)
-    for running in ("hypervisor/default/one", "hypervisor/default/two"):
-        with contextlib.suppress(RPCError):
-            await skipping.client.get_workflow_handle(running).terminate()
+def clusters(skipping: WorkflowEnvironment, script: Script) -> Clusters:
+    return Clusters(skipping.client, script)
 
 
 async def state(handle: Handle) -> HypervisorStatus:

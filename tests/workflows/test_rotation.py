@@ -45,12 +45,6 @@ def certificates_valid(status: ClusterStatus, first_end: datetime) -> Condition:
     return next(each for each in told if each.type == ConditionType.CERTIFICATES_VALID)
 
 
-async def gone(clusters: Clusters, handle: Handle) -> None:
-    """Delete a cluster: an idle one would keep the server's time from flying for others."""
-    await clusters.send(handle, "delete")
-    await handle.result()
-
-
 async def timers(clusters: Clusters, handle: Handle) -> list[tuple[str, timedelta, datetime]]:
     """Return a cluster's timers as the Web UI shows them: what is said of each, how long it is, when it began."""
     decode = clusters.client.data_converter.decode
@@ -95,7 +89,6 @@ async def test_they_are_renewed_at_their_time_of_day(skipping_clusters: Clusters
     assert first <= ended.started_at < first + timedelta(minutes=1)
     assert (ended.outcome, ended.requested_by) == ("Succeeded", "")
     assert status.rotate_at == first + timedelta(days=1)
-    await gone(clusters, handle)
 
 
 async def test_when_they_are_due_is_shown_as_a_timer_with_a_name(clusters: Clusters) -> None:
@@ -126,7 +119,6 @@ async def test_a_machine_that_does_not_answer_holds_nobody_back(skipping_cluster
     clusters.script.silent.clear()
     status = await clusters.until(handle, lambda status: not status.unrenewed)
     assert rotations(status) >= 2
-    await gone(clusters, handle)
 
 
 async def test_a_control_plane_machine_that_does_not_answer_holds_nobody_back(
@@ -149,7 +141,6 @@ async def test_a_control_plane_machine_that_does_not_answer_holds_nobody_back(
     assert (told.status, told.reason) == ("False", Reason.NOT_RENEWED)
     assert f"the first ends at {clusters.script.expires_at:%Y-%m-%d}" in told.message
     assert "control-plane-1 was not renewed (MachineNotReady: " in told.message
-    await gone(clusters, handle)
 
 
 async def test_before_it_lives_a_cluster_has_nothing_to_renew(clusters: Clusters) -> None:
@@ -218,7 +209,6 @@ async def test_clients_are_waited_for_and_told_of_when_they_are_late(skipping_cl
     assert status.stale_clients == ["kubelet-client of workers-1"]
     clusters.script.unseen.clear()
     await clusters.until(handle, lambda status: not status.stale_clients)
-    await gone(clusters, handle)
 
 
 async def test_another_lifetime_is_followed_at_once(clusters: Clusters) -> None:
@@ -305,4 +295,3 @@ async def test_machines_are_looked_at_and_repaired_while_vault_is_away_for_long(
     status = await clusters.status(handle)
     assert status.rotate_at
     assert status.rotate_at - failed.finished_at < timedelta(hours=1, minutes=1)
-    await gone(clusters, handle)
