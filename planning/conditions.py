@@ -6,6 +6,7 @@ from itertools import chain
 
 from api.cluster import CertificatesSpec
 from api.conditions import ConditionType, Reason
+from api.errors import ERRORS, ErrorCode
 from api.resource import Condition
 from api.status import ClusterStatus, OperationStatus, Phase
 from contracts.machines import node_names, slot_names
@@ -175,6 +176,9 @@ def _degraded(report: StatusReport) -> Verdict:
     if status.phase is Phase.DEGRADED:
         message = status.waiting_on or "an operation ended unfinished: machines are looked at within a minute"
         return kind, True, Reason.MACHINES_NOT_WELL, message
+    code, _, message = status.waiting_on.partition(": ")
+    if status.phase is Phase.FAILED and code in {*ErrorCode}:
+        return kind, True, code, f"{message}; {ERRORS[ErrorCode(code)].hint}"
     if status.waiting_on or status.phase is Phase.FAILED:
         return kind, True, Reason.WAITING, status.waiting_on
     return kind, False, Reason.HEALTHY, ""

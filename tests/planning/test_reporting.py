@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cluster import ClusterSpec
+from api.errors import ERRORS, ErrorCode
 from api.resource import ClusterResourceStatus, Condition
 from api.status import ClusterStatus, ErrorStatus, OperationRecord, OperationStatus, Phase, StepState, StepStatus
 from contracts.reporting import ApiHealth, ResourceReference, StatusReport
@@ -67,6 +68,9 @@ def told(given: StatusReport, before: ClusterResourceStatus | None = None) -> Cl
 def verdicts(given: StatusReport) -> dict[str, tuple[str, str]]:
     return {condition.type: (condition.status, condition.reason) for condition in told(given).conditions}
 
+
+TERMINATED = create(outcome="Failed", finished_at=NOW)
+"""An operation that could not tell why it has ended: only what its cluster waits for says that."""
 
 NEW: dict[str, Any] = {"phase": Phase.CREATING, "observed_generation": 0, "endpoint": None}
 FAILED: dict[str, Any] = {
@@ -138,6 +142,14 @@ FAILED: dict[str, Any] = {
         ),
         (report(waiting_on="VaultSealed: it is sealed"), {"Degraded": ("True", "Waiting")}),
         (
+            report(health=None, **{**NEW, "phase": Phase.FAILED, "waiting_on": "UnknownRelease: there is none"}),
+            {"Degraded": ("True", "UnknownRelease"), "Progressing": ("False", "Idle")},
+        ),
+        (
+            report(health=None, **{**FAILED, "operation": TERMINATED, "waiting_on": "Internal: terminated"}),
+            {"Degraded": ("True", "Internal"), "Progressing": ("False", "Idle")},
+        ),
+        (
             report(deleting=True, phase=Phase.DELETING),
             {"Deleting": ("True", "DeletionAskedFor"), "Available": ("False", "DeletionAskedFor")},
         ),
@@ -156,9 +168,13 @@ def test_conditions(given: StatusReport, expected: dict[str, tuple[str, str]]) -
             report(phase=Phase.DEGRADED),
             "an operation ended unfinished: machines are looked at within a minute",
         ),
+        (
+            report(health=None, **{**NEW, "phase": Phase.FAILED, "waiting_on": "UnknownRelease: there is none"}),
+            f"there is none; {ERRORS[ErrorCode.UNKNOWN_RELEASE].hint}",
+        ),
         (report(health=None, **FAILED), f"{ERROR.message}; {ERROR.hint}"),
     ],
-    ids=["an operation ended unfinished", "the create failed"],
+    ids=["an operation ended unfinished", "nothing could be planned", "the create failed"],
 )
 def test_what_is_degraded_says_why_and_what_to_do(given: StatusReport, message: str) -> None:
     [found] = [condition for condition in told(given).conditions if condition.type == "Degraded"]
